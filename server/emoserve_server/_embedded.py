@@ -1,0 +1,266 @@
+"""`EmbeddedTriton`: the real tritonserver of a wheel, as a child of this process."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+
+from emoserve_server import _health
+from emoserve_server._assembly import assemble
+from emoserve_server._command import Listeners, tritonserver_command
+from emoserve_server._errors import StartError
+from emoserve_server._log import LogReader, Relay, hints, telling_lines
+from emoserve_server._ports import choose
+from emoserve_server._repository import model_names
+
+_SUPERVISOR = Path(__file__).with_name("_supervisor.py")
+_POLL_S = 0.1
+_BIND_ATTEMPTS = 3
+_CLEAN_UP_S = 15.0
+
+Progress = Callable[[int, int], None]
+
+
+class EmbeddedTriton:
+    """A Triton on this machine, ready to answer inside a `with` block.
+
+        with EmbeddedTriton("model_repository", http_port=0, grpc_port=0, metrics_port=0) as triton:
+            client = EmotionClient(triton.grpc_url)
+
+    Port 0 takes a free one. `log_file` gets the server's log; without it a temporary file does,
+    which is kept when something failed. `relay_log` also copies the log to standard error.
+    `on_progress(ready, total)` is called while models load. The server ends with the block, with
+    `stop()`, and by itself when this process is gone, even after `kill -9`.
+    """
+
+    def __init__(
+        self,
+        model_repository: str | Path,
+        *,
+        http_port: int = 8000,
+        grpc_port: int = 8001,
+        metrics_port: int = 8002,
+        host: str = "127.0.0.1",
+        log_file: str | Path | None = None,
+        relay_log: bool = False,
+        extra_args: Sequence[str] = (),
+        startup_timeout_s: float = 300.0,
+        exit_timeout_s: float = 10.0,
+        on_progress: Progress | None = None,
+    ) -> None:
+        if host != "localhost" and not ip_address(host).is_loopback:
+            raise ValueError(
+                f"host is {host}, but the embedded Triton (2.51) lacks the security fixes since "
+                "2025 and may listen on loopback only, such as 127.0.0.1; to serve a network use "
+                "NVIDIA's container (server/Dockerfile, k8s/)"
+            )
+        self.model_repository = Path(model_repository).resolve()
+        self._wanted = (http_port, grpc_port, metrics_port)
+        self._listeners = Listeners(host, *self._wanted)
+        self._log_wanted = Path(log_file) if log_file is not None else None
+        self._relay_log = relay_log
+        self._extra_args = tuple(extra_args)
+        self._startup_timeout_s = startup_timeout_s
+        self._exit_timeout_s = exit_timeout_s
+        self._on_progress = on_progress
+        self._process: subprocess.Popen[str] | None = None
+        self._relay: Relay | None = None
+        self._pid: int | None = None
+        self._log_file: Path | None = None
+
+    @property
+    def http_url(self) -> str:
+        """The HTTP address, `http://127.0.0.1:8000`."""
+        return f"http://{self._listeners.authority(self._listeners.http_port)}"
+
+    @property
+    def grpc_url(self) -> str:
+        """The gRPC address, `grpc://127.0.0.1:8001`."""
+        return f"grpc://{self._listeners.authority(self._listeners.grpc_port)}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus scrapes, `http://127.0.0.1:8002/metrics`."""
+        return f"http://{self._listeners.authority(self._listeners.metrics_port)}/metrics"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of tritonserver, None before start and after stop."""
+        return self._pid
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where this run's log is, or was."""
+        return self._log_file
+
+    @property
+    def models(self) -> tuple[_health.ModelState, ...]:
+        """Every model version and its state, asked from the running server."""
+        return _health.index(self._listeners.host, self._listeners.http_port)
+
+    def start(self) -> EmbeddedTriton:
+        """Return once every model is ready.
+
+        Raises:
+            MachineError: this machine lacks something.
+            RepositoryError: there is no model to serve.
+            PortTakenError: a wanted port is in use.
+            StartError: Triton ended, a model failed to load, or time ran out.
+        """
+        if self._process is not None:
+            raise RuntimeError("this server is started already")
+        for attempt in range(1, _BIND_ATTEMPTS + 1):
+            try:
+                self._launch()
+                return self
+            except StartError as error:
+                raced = any("in use" in line for line in error.lines)
+                if not (raced and 0 in self._wanted and attempt < _BIND_ATTEMPTS):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _launch(self) -> None:
+        names = model_names(self.model_repository)
+        assembly = assemble()
+        ports = choose(self._listeners.host, self._wanted)
+        self._listeners = Listeners(self._listeners.host, *ports)
+        log_file = self._open_log()
+        prefix = f"emoserve-{secrets.token_hex(6)}"
+        command = tritonserver_command(
+            assembly,
+            self.model_repository,
+            self._listeners,
+            shm_prefix=prefix,
+            exit_timeout_s=self._exit_timeout_s,
+            extra=self._extra_args,
+        )
+        supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR)]
+        with log_file.open("a") as log:
+            self._process = subprocess.Popen(
+                [*supervisor, str(self._exit_timeout_s + 2), prefix, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=assembly.environment,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready(log_file, names)
+        except BaseException:
+            self.stop(keep_log=True)
+            raise
+
+    def _open_log(self) -> Path:
+        if self._log_wanted is not None:
+            path = self._log_wanted.resolve()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        else:
+            path = Path(tempfile.mkdtemp(prefix="emoserve-")) / "triton.log"
+            path.touch()
+        self._log_file = path
+        if self._relay_log:
+            self._relay = Relay(path)
+        return path
+
+    def _wait_until_ready(self, log_file: Path, names: Sequence[str]) -> None:
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        first = process.stdout.readline().strip()
+        self._pid = int(first) if first else None
+        until = time.monotonic() + self._startup_timeout_s
+        reader = LogReader(log_file)
+        shown = -1
+        try:
+            while True:
+                ended = process.poll() is not None
+                reader.new_lines()
+                ready = len(reader.loaded.intersection(names))
+                if self._on_progress is not None and ready != shown:
+                    self._on_progress(ready, len(names))
+                    shown = ready
+                if ended:
+                    raise self._failure("Triton ended before it was ready", log_file)
+                if ready == len(names) and self._is_ready():
+                    return
+                if time.monotonic() > until:
+                    missing = ", ".join(sorted(set(names) - reader.loaded)) or "none"
+                    raise self._failure(
+                        f"Triton was not ready after {self._startup_timeout_s:g} s "
+                        f"(still loading: {missing})",
+                        log_file,
+                    )
+                time.sleep(_POLL_S)
+        finally:
+            reader.close()
+
+    def _is_ready(self) -> bool:
+        return _health.is_ready(self._listeners.host, self._listeners.http_port)
+
+    def _failure(self, what: str, log_file: Path) -> StartError:
+        lines = telling_lines(log_file)
+        parts = [what, *(f"  {line}" for line in lines), *hints(log_file)]
+        parts.append(f"The whole log: {log_file}")
+        return StartError("\n".join(parts), log_file, lines)
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Return the server's exit status once it has ended; 128 + n when signal n ended it.
+
+        Raises:
+            TimeoutError: it still runs after `timeout_s`.
+            RuntimeError: it was not started.
+        """
+        if self._process is None:
+            raise RuntimeError("this server is not started")
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"Triton still runs after {timeout_s} s") from error
+
+    def stop(self, *, keep_log: bool = False) -> int | None:
+        """Return the server's exit status after it has ended, None when it did not run.
+
+        Requests in flight finish first, for at most `exit_timeout_s`.
+        """
+        process, self._process = self._process, None
+        self._pid = None
+        if process is None:
+            return None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.close()  # the supervisor takes this as the order to stop
+            code = process.wait(self._exit_timeout_s + _CLEAN_UP_S)
+        except BaseException:
+            process.kill()  # a second Ctrl-C: the server dies with its supervisor
+            process.wait()
+            raise
+        finally:
+            process.stdout.close()
+            if self._relay is not None:
+                self._relay.close()
+                self._relay = None
+        if code == 0 and not keep_log and self._log_wanted is None and self._log_file is not None:
+            self._log_file.unlink(missing_ok=True)
+            self._log_file.parent.rmdir()
+        return code
+
+    def __enter__(self) -> EmbeddedTriton:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

@@ -1,0 +1,210 @@
+"""A stand-in for Triton's native `onnxruntime` backend, for the wheel that comes without it.
+
+Triton loads this file for every model whose config says `backend: "onnxruntime"`. The same config
+and the same `model.onnx` run on the native backend of NVIDIA's container. Understood are
+`default_model_filename`, `optimization.graph.level`, `instance_group.kind`, and the parameters
+`intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`, `enable_mem_arena`,
+`enable_mem_pattern` and every `session.*` key
+(https://github.com/triton-inference-server/onnxruntime_backend#model-config-options).
+
+Where it differs on purpose: one intra-op thread by default instead of one per core, and threads
+that wait do not spin.
+"""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import triton_python_backend_utils as pb_utils
+
+_LEVELS = {
+    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+
+
+class TritonPythonModel:
+    """One instance of one network."""
+
+    def initialize(self, args):
+        """Load the network of `args`. Raises TritonModelException when it cannot be."""
+        config = json.loads(args["model_config"])
+        self._name = args["model_name"]
+        self._batched = config.get("max_batch_size", 0) > 0
+        path = _model_path(args, config)
+        self._session = ort.InferenceSession(
+            str(path),
+            sess_options=session_options(config),
+            providers=_providers(args),
+        )
+        self._shapes = {tensor.name: tensor.shape for tensor in self._session.get_inputs()}
+        self._served = [output["name"] for output in config["output"]]
+        _check_names(config, self._session)
+
+    def is_ready(self):
+        """Return whether the network is loaded; newer servers ask before they report ready."""
+        return self._session is not None
+
+    def execute(self, requests):
+        """Return one response per request; a request that fails does not touch the others."""
+        responses = [None] * len(requests)
+        groups = defaultdict(list)
+        for position, request in enumerate(requests):
+            try:
+                feeds = _read(request)
+                self._check_shapes(feeds)
+            except ValueError as error:
+                responses[position] = _refusal(error)
+                continue
+            # Only requests of one shape can be stacked; without a batch axis none can.
+            key = _signature(feeds) if self._batched else position
+            groups[key].append((position, feeds, request.requested_output_names()))
+        for members in groups.values():
+            self._answer(members, responses)
+        return responses
+
+    def _answer(self, members, responses):
+        """Run members of one shape together and put their responses in place."""
+        try:
+            for (position, _, _), tensors in zip(members, self._run(members), strict=True):
+                responses[position] = pb_utils.InferenceResponse(tensors)
+        except _RuntimeErrors as error:
+            if len(members) == 1:
+                responses[members[0][0]] = _refusal(error)
+                return
+            for member in members:  # find the one whose values the network cannot take
+                self._answer([member], responses)
+
+    def _run(self, members):
+        """Return the output tensors of each member."""
+        wanted = [name for name in self._served if any(name in member[2] for member in members)]
+        feeds = _stack([member[1] for member in members])  # [sum of batches, ...]
+        outputs = dict(zip(wanted, self._session.run(wanted, feeds), strict=True))
+        if len(members) == 1:
+            return [_tensors(outputs, members[0][2])]
+        sizes = [len(next(iter(member[1].values()))) for member in members]
+        ends = np.cumsum(sizes)
+        return [
+            _tensors({name: array[end - size : end] for name, array in outputs.items()}, names)
+            for (_, _, names), size, end in zip(members, sizes, ends, strict=True)
+        ]
+
+    def _check_shapes(self, feeds):
+        """Raise ValueError that names what came and what the network accepts."""
+        for name, array in feeds.items():
+            expected = self._shapes.get(name, array.shape)
+            fixed = zip(expected, array.shape, strict=False)
+            wrong = any(isinstance(want, int) and want != got for want, got in fixed)
+            if wrong or len(expected) != array.ndim:
+                raise ValueError(
+                    f"{self._name}: input '{name}' has shape {list(array.shape)}, "
+                    f"accepted is {[axis if isinstance(axis, int) else -1 for axis in expected]}"
+                )
+
+    def finalize(self):
+        """Give the network's memory back."""
+        self._session = None
+
+
+_RuntimeErrors = (
+    ort.capi.onnxruntime_pybind11_state.Fail,
+    ort.capi.onnxruntime_pybind11_state.InvalidArgument,
+    ort.capi.onnxruntime_pybind11_state.RuntimeException,
+    ValueError,
+    RuntimeError,
+)
+
+
+def session_options(config):
+    """Return ONNX Runtime's options for a model config (a dict, as Triton hands it over)."""
+    given = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(given.get("intra_op_thread_count") or 1)
+    options.inter_op_num_threads = int(given.get("inter_op_thread_count") or 1)
+    if given.get("execution_mode") == "1":
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    if "enable_mem_arena" in given:
+        options.enable_cpu_mem_arena = _truth(given["enable_mem_arena"])
+    if "enable_mem_pattern" in given:
+        options.enable_mem_pattern = _truth(given["enable_mem_pattern"])
+    level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
+    if level in _LEVELS:
+        options.graph_optimization_level = _LEVELS[level]
+    # A thread that spins for work costs a core while nobody calls.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    for key, value in given.items():
+        if key.startswith("session."):
+            options.add_session_config_entry(key, value)
+    return options
+
+
+def _truth(text):
+    return text.strip().lower() in ("1", "true")
+
+
+def _model_path(args, config):
+    version = Path(args["model_repository"]) / args["model_version"]
+    path = version / (config.get("default_model_filename") or "model.onnx")
+    if path.is_dir():
+        path = path / "model.onnx"
+    if not path.is_file():
+        raise pb_utils.TritonModelException(f"unable to find '{path}'")
+    return path
+
+
+def _providers(args):
+    cpu = "CPUExecutionProvider"
+    on_gpu = args["model_instance_kind"] == "GPU"
+    if on_gpu and "CUDAExecutionProvider" in ort.get_available_providers():
+        return [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]}), cpu]
+    return [cpu]
+
+
+def _check_names(config, session):
+    """Raise TritonModelException where the config names a tensor the network does not have."""
+    for kind, nodes in (("input", session.get_inputs()), ("output", session.get_outputs())):
+        has = [node.name for node in nodes]
+        for tensor in config[kind]:
+            if tensor["name"] not in has:
+                raise pb_utils.TritonModelException(
+                    f"config.pbtxt names {kind} '{tensor['name']}', the network has {has}"
+                )
+
+
+def _read(request):
+    """Return the request's arrays by input name, without a copy but for strings."""
+    feeds = {}
+    for tensor in request.inputs():
+        array = tensor.as_numpy()
+        if array.dtype == np.object_:
+            array = np.array([text.decode() for text in array.flat], object).reshape(array.shape)
+        feeds[tensor.name()] = array
+    return feeds
+
+
+def _signature(feeds):
+    return tuple((name, feeds[name].shape[1:], feeds[name].dtype.str) for name in sorted(feeds))
+
+
+def _stack(feeds):
+    if len(feeds) == 1:
+        return feeds[0]
+    return {name: np.concatenate([member[name] for member in feeds]) for name in feeds[0]}
+
+
+def _tensors(outputs, names):
+    return [
+        pb_utils.Tensor(name, np.ascontiguousarray(array))
+        for name, array in outputs.items()
+        if name in names
+    ]
+
+
+def _refusal(error):
+    return pb_utils.InferenceResponse(
+        error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+    )
