@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from emoserve_export import wheels
 
 
@@ -47,7 +46,7 @@ def test_says_when_a_listed_member_is_missing(small_wheel: Path) -> None:
 
 def test_refuses_another_file_of_that_name(small_wheel: Path) -> None:
     small_wheel.write_bytes(b"not the wheel")
-    with pytest.raises(wheels.WheelContentError, match="is not the pinned small==1.0"):
+    with pytest.raises(wheels.WheelContentError, match=r"is not the pinned small==1\.0"):
         wheels.read_member("small", "a.bin", small_wheel.parent)
 
 
