@@ -1,0 +1,283 @@
+"""Where the faces are: MTCNN, three small networks asked through the `Networks` seam.
+
+Zhang et al. 2016, «Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
+Networks» (arXiv:1604.02878): P-Net proposes on an image pyramid, R-Net refines, O-Net decides and
+gives five landmarks. Thresholds, the pyramid factor and the box arithmetic are those the published
+weights were tuned with. All pictures of a batch go through each network together.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from emoserve_ensemble.arrays import Floats, Pixels, Tensor
+from emoserve_ensemble.networks import Networks, Question, ask, ask_many
+
+PYRAMID_FACTOR = 0.709  # area halves from one level to the next
+P_STRIDE, P_CELL = 2, 12  # P-Net's stride and receptive field, pixels
+MAX_FACES = 256  # per picture, the most confident ones
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """What is looked for.
+
+    Attributes:
+        max_side_px: larger pictures are shrunk to this before detection.
+        min_face_px: smallest face side, in pixels of the shrunk picture.
+        thresholds: face probability at P-Net, R-Net and O-Net.
+    """
+
+    max_side_px: int = 1280
+    min_face_px: float = 20.0
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """Faces of one picture, the most confident first.
+
+    Attributes:
+        boxes: float32 [faces, 4], left, top, right, bottom in the picture's own pixels.
+        detection: float32 [faces], probability of being a face.
+        landmarks: float32 [faces, 5, 2], x and y of both eyes, nose, both mouth corners, pixels.
+    """
+
+    boxes: Floats
+    detection: Floats
+    landmarks: Floats
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Boxes of many pictures: picture index [n], boxes [n, 4], scores [n]."""
+
+    picture: Tensor
+    boxes: Floats
+    scores: Floats
+
+    def __getitem__(self, keep: Tensor) -> "_Candidates":
+        return _Candidates(self.picture[keep], self.boxes[keep], self.scores[keep])
+
+    def moved(self, boxes: Floats) -> "_Candidates":
+        return _Candidates(self.picture, boxes, self.scores)
+
+
+def find_faces(
+    pictures: Sequence[Pixels], networks: Networks, settings: DetectorSettings | None = None
+) -> list[FoundFaces]:
+    """Return the faces of each picture, in the order of the pictures.
+
+    Args:
+        pictures: uint8 [height, width, 3], RGB, any sizes.
+    """
+    settings = settings or DetectorSettings()
+    small = [_shrunk(picture, settings.max_side_px) for picture in pictures]
+    found = _propose(small, networks, settings)
+    found = _refine(small, found, networks, settings.thresholds[1])
+    return _decide(pictures, small, found, networks, settings.thresholds[2])
+
+
+def _shrunk(picture: Pixels, max_side_px: int) -> Pixels:
+    height, width = picture.shape[:2]
+    ratio = max_side_px / max(height, width)
+    if ratio >= 1:
+        return picture
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _propose(
+    pictures: Sequence[Pixels], networks: Networks, settings: DetectorSettings
+) -> _Candidates:
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, picture in enumerate(pictures):
+        groups[picture.shape[:2]].append(index)  # type: ignore[index]
+    levels = [
+        (scale, members)
+        for size, members in groups.items()
+        for scale in _scales(size, settings.min_face_px)
+    ]
+    questions = [
+        Question("face_pnet", {"image": np.stack([_level(pictures[i], scale) for i in members])})
+        for scale, members in levels
+    ]
+    answers = ask_many(networks, questions)
+    parts = [
+        _proposals(answer, scale, np.asarray(members), settings.thresholds[0])
+        for (scale, members), answer in zip(levels, answers, strict=True)
+    ]
+    return _square(_strongest(_concatenated(parts), 0.7))
+
+
+def _scales(size: tuple[int, int], min_face_px: float) -> list[float]:
+    scale = P_CELL / min_face_px
+    scales = []
+    while min(size) * scale >= P_CELL:
+        scales.append(scale)
+        scale *= PYRAMID_FACTOR
+    return scales
+
+
+def _level(picture: Pixels, scale: float) -> Floats:
+    height, width = picture.shape[:2]
+    size = (int(width * scale + 1), int(height * scale + 1))
+    return _normalised(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+def _normalised(picture: Tensor) -> Floats:
+    # [height, width, 3] -> [3, height, width]
+    return ((picture.astype(np.float32) - 127.5) * 0.0078125).transpose(2, 0, 1)
+
+
+def _proposals(
+    answer: dict[str, Tensor], scale: float, members: Tensor, threshold: float
+) -> _Candidates:
+    offsets = answer["box"]  # [batch, 4, rows, columns]
+    batch, _, rows, columns = offsets.shape
+    scores = answer["face"].reshape(batch, rows, columns)
+    which, row, column = np.nonzero(scores >= threshold)
+    corner = np.stack([column, row], axis=1).astype(np.float32) * P_STRIDE + 1
+    boxes = np.hstack([np.floor(corner / scale), np.floor((corner + P_CELL - 1) / scale)])
+    moved = _moved(boxes, offsets[which, :, row, column], 0.0)
+    strongest = _Candidates(members[which], boxes, scores[which, row, column])
+    keep = _keep(strongest, 0.5)
+    return strongest.moved(moved)[keep]
+
+
+def _moved(boxes: Floats, offsets: Floats, extra: float) -> Floats:
+    """Return boxes shifted by a network's offsets, which are fractions of width and height."""
+    size = np.tile(boxes[:, 2:] - boxes[:, :2] + extra, 2)
+    return np.asarray(boxes + offsets * size, np.float32)
+
+
+def _concatenated(parts: Sequence[_Candidates]) -> _Candidates:
+    if not parts:
+        return _Candidates(np.zeros(0, int), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    return _Candidates(
+        np.concatenate([part.picture for part in parts]),
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
+
+
+def _keep(found: _Candidates, overlap: float) -> Tensor:
+    """Return the indices that survive non-maximum suppression within each picture."""
+    if not len(found.boxes):
+        return np.zeros(0, int)
+    corners_sizes = np.hstack([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]])
+    keep = cv2.dnn.NMSBoxesBatched(
+        corners_sizes.tolist(), found.scores.tolist(), found.picture.tolist(), 0.0, overlap
+    )
+    return np.asarray(keep, int).reshape(-1)
+
+
+def _strongest(found: _Candidates, overlap: float) -> _Candidates:
+    return found[_keep(found, overlap)]
+
+
+def _square(found: _Candidates) -> _Candidates:
+    """Return the boxes grown to squares about their centres, as R-Net and O-Net want them."""
+    size = found.boxes[:, 2:] - found.boxes[:, :2]
+    side = size.max(axis=1, keepdims=True)
+    left_top = found.boxes[:, :2] + size / 2 - side / 2
+    return found.moved(np.hstack([left_top, left_top + side]))
+
+
+def _cut(pictures: Sequence[Pixels], found: _Candidates, side: int) -> tuple[_Candidates, Floats]:
+    """Return candidates that lie in their picture and their pixels, float32 [n, 3, side, side]."""
+    crops, keep = [], []
+    for index, (picture, box) in enumerate(zip(found.picture, found.boxes, strict=True)):
+        height, width = pictures[picture].shape[:2]
+        left, top, right, bottom = np.trunc(box).astype(int)
+        crop = pictures[picture][
+            max(top - 1, 0) : min(bottom, height), max(left - 1, 0) : min(right, width)
+        ]
+        if crop.size:
+            crops.append(_normalised(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)))
+            keep.append(index)
+    stacked = np.stack(crops) if crops else np.zeros((0, 3, side, side), np.float32)
+    return found[np.asarray(keep, int)], stacked
+
+
+def _refine(
+    pictures: Sequence[Pixels], found: _Candidates, networks: Networks, threshold: float
+) -> _Candidates:
+    found, crops = _cut(pictures, found, 24)
+    if not len(crops):
+        return found
+    answer = ask(networks, "face_rnet", image=crops)
+    scores = answer["face"].reshape(-1)
+    passed = scores > threshold
+    found = _Candidates(found.picture[passed], found.boxes[passed], scores[passed])
+    keep = _keep(found, 0.7)
+    offsets = answer["box"].reshape(-1, 4)[passed][keep]
+    found = found[keep]
+    return _square(found.moved(_moved(found.boxes, offsets, 1.0)))
+
+
+def _decide(
+    pictures: Sequence[Pixels],
+    small: Sequence[Pixels],
+    found: _Candidates,
+    networks: Networks,
+    threshold: float,
+) -> list[FoundFaces]:
+    found, crops = _cut(small, found, 48)
+    if not len(crops):
+        return [_nothing() for _ in pictures]
+    answer = ask(networks, "face_onet", image=crops)
+    scores = answer["face"].reshape(-1)
+    passed = scores > threshold
+    found = _Candidates(found.picture[passed], found.boxes[passed], scores[passed])
+    points = answer["landmarks"].reshape(-1, 2, 5)[passed].transpose(0, 2, 1)  # [n, 5, xy]
+    side = (found.boxes[:, 2:] - found.boxes[:, :2] + 1)[:, None]
+    landmarks = points * side + found.boxes[:, None, :2] - 1
+    found = found.moved(_moved(found.boxes, answer["box"].reshape(-1, 4)[passed], 1.0))
+    return [
+        _of_picture(index, found, landmarks, picture, small[index])
+        for index, picture in enumerate(pictures)
+    ]
+
+
+def _of_picture(
+    index: int, found: _Candidates, landmarks: Floats, picture: Pixels, small: Pixels
+) -> FoundFaces:
+    mine = np.flatnonzero(found.picture == index)
+    mine = mine[_keep_by_smaller(found.boxes[mine], found.scores[mine], 0.7)][:MAX_FACES]
+    height, width = picture.shape[:2]
+    ratio = np.asarray([width / small.shape[1], height / small.shape[0]], np.float32)
+    boxes = found.boxes[mine] * np.tile(ratio, 2)
+    limit = np.asarray([width, height, width, height], np.float32)
+    return FoundFaces(
+        np.clip(boxes, 0, limit).astype(np.float32),
+        found.scores[mine].astype(np.float32),
+        (landmarks[mine] * ratio).astype(np.float32),
+    )
+
+
+def _keep_by_smaller(boxes: Floats, scores: Floats, overlap: float) -> Tensor:
+    """Return the indices kept when overlap is measured against the smaller of two boxes."""
+    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    area = size.prod(axis=1)
+    order = list(np.argsort(-scores, kind="stable"))
+    keep: list[int] = []
+    for index in order:
+        corner = np.maximum(boxes[index, :2], boxes[keep, :2])
+        shared = np.maximum(np.minimum(boxes[index, 2:], boxes[keep, 2:]) - corner, 0).prod(axis=1)
+        smaller = np.minimum(area[index], area[keep])
+        if not (shared > overlap * smaller).any():
+            keep.append(index)
+    return np.asarray(keep, int)
+
+
+def _nothing() -> FoundFaces:
+    return FoundFaces(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
+    )

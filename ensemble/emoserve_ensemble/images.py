@@ -1,0 +1,91 @@
+"""Encoded pictures to pixels: format by content, size checked before decoding."""
+
+import cv2
+import numpy as np
+
+from emoserve_ensemble.arrays import Pixels
+from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.limits import Limits
+
+ACCEPTED = "JPEG, PNG or WebP"
+
+
+def image_format(data: bytes) -> str | None:
+    """Return `jpeg`, `png` or `webp` by the first bytes, or None."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height in pixels from the header alone, or None if it cannot be read.
+
+    Sources: ITU-T T.81 B.2.2 (JPEG frame header), RFC 2083 11.2.1 (PNG), RFC 9649 2.5 (WebP).
+    """
+    kind = image_format(data)
+    if kind == "png" and len(data) >= 24:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if kind == "webp" and len(data) >= 30:
+        return _webp_size(data)
+    if kind == "jpeg":
+        return _jpeg_size(data)
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if chunk == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if chunk == b"VP8 ":
+        width = int.from_bytes(data[26:28], "little") & 0x3FFF
+        return width, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    # Frame headers are SOF0 to SOF15 but for DHT (C4), JPG (C8) and DAC (CC).
+    frame_headers = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+    position = 2
+    while position + 9 <= len(data):
+        if data[position] != 0xFF:
+            return None
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if marker in frame_headers:
+            height = int.from_bytes(data[position + 5 : position + 7], "big")
+            return int.from_bytes(data[position + 7 : position + 9], "big"), height
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a length
+            position += 2
+            continue
+        position += 2 + max(2, int.from_bytes(data[position + 2 : position + 4], "big"))
+    return None
+
+
+def decode_image(data: bytes, limits: Limits) -> Pixels:
+    """Return uint8 [height, width, 3], RGB, the camera's rotation (EXIF) applied.
+
+    Raises:
+        InputError: empty, too large, not one of the accepted formats, or broken.
+    """
+    if not data:
+        raise InputError("empty", f"image: no bytes; {ACCEPTED} is accepted")
+    limits.check_bytes("image", len(data))
+    if image_format(data) is None:
+        raise InputError("unsupported", f"image: starts with {data[:8]!r}; {ACCEPTED} is accepted")
+    size = image_size(data)
+    if size is None:
+        raise InputError("undecodable", f"image: {len(data)} bytes without a readable header")
+    limits.check_pixels(*size)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise InputError("undecodable", f"image: its {len(data)} bytes do not decode")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,0 +1,142 @@
+"""The seam between a pipeline and the networks it asks (DESIGN.md, decision 6).
+
+A pipeline is a function over numpy arrays that asks a `Networks` object. Two implementations:
+`LocalNetworks` here runs ONNX Runtime inside the Python step (fewest hops, best on a CPU);
+`ServedNetworks` in `served.py` asks Triton's models (batched across callers, best on a GPU).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import onnxruntime as ort
+
+from emoserve_ensemble.arrays import Tensor
+from emoserve_ensemble.labels import read_labels
+
+Tensors: TypeAlias = dict[str, Tensor]
+
+MAX_BATCH = 64  # the `max_batch_size` of every network's generated config
+UNBATCHED = frozenset({"voice_net"})  # recurrent: its first axis is time
+
+
+@dataclass(frozen=True)
+class Question:
+    """One network and its inputs; the first axis of each input is the batch."""
+
+    network: str
+    inputs: Mapping[str, Tensor]
+
+
+class Networks(Protocol):
+    """Answers questions to networks."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Version of each network, by name."""
+        ...
+
+    def labels(self, network: str, output: str) -> list[str]:
+        """Return the labels of one output, in the network's own order."""
+        ...
+
+    def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
+        """Return the answers in the order of the questions, which may run at the same time."""
+        ...
+
+
+def ask(networks: Networks, network: str, **inputs: Tensor) -> Tensors:
+    """Return one network's outputs for a batch of any length, in pieces of at most `MAX_BATCH`."""
+    return ask_many(networks, [Question(network, inputs)])[0]
+
+
+def ask_many(networks: Networks, questions: Sequence[Question]) -> list[Tensors]:
+    """Return the outputs for several questions, each in pieces of at most `MAX_BATCH`."""
+    pieces = [
+        (index, piece) for index, question in enumerate(questions) for piece in _pieces(question)
+    ]
+    answers = networks.ask_all([piece for _, piece in pieces])
+    joined: list[list[Tensors]] = [[] for _ in questions]
+    for (index, _), answer in zip(pieces, answers, strict=True):
+        joined[index].append(answer)
+    return [_join(parts) for parts in joined]
+
+
+def _pieces(question: Question) -> Iterable[Question]:
+    size = len(next(iter(question.inputs.values())))
+    if question.network in UNBATCHED or size <= MAX_BATCH:
+        return [question]
+    return [
+        Question(
+            question.network,
+            {name: value[start : start + MAX_BATCH] for name, value in question.inputs.items()},
+        )
+        for start in range(0, size, MAX_BATCH)
+    ]
+
+
+def _join(parts: Sequence[Tensors]) -> Tensors:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def newest_version(model: Path, file: str = "model.onnx") -> Path:
+    """Return the folder of a model's highest version that holds a file (a glob).
+
+    Raises:
+        FileNotFoundError: there is none; says which command makes it.
+    """
+    versions = [path.parent for path in model.glob(f"*/{file}") if path.parent.name.isdigit()]
+    if not versions:
+        raise FileNotFoundError(f"{model} has no version with a {file}: run `emoserve export`")
+    return max(versions, key=lambda path: int(path.name))
+
+
+class LocalNetworks:
+    """Runs networks of a model repository in this process, with ONNX Runtime on the CPU.
+
+    Args:
+        repository: folder with one folder per model.
+        names: the networks to load now; asking any other is a `KeyError`.
+        threads: ONNX Runtime's intra-op threads. Instances x threads = cores serves best.
+    """
+
+    def __init__(self, repository: Path, names: Iterable[str], threads: int = 1) -> None:
+        self._repository = repository
+        folders = {name: newest_version(repository / name) for name in names}
+        self._versions = {name: folder.name for name, folder in folders.items()}
+        options = session_options(threads)
+        self._sessions = {
+            name: ort.InferenceSession(
+                str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+            for name, folder in folders.items()
+        }
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        return self._versions
+
+    def labels(self, network: str, output: str) -> list[str]:
+        return read_labels(self._repository / network / f"{output}.labels.txt")
+
+    def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
+        return [self._ask(question) for question in questions]
+
+    def _ask(self, question: Question) -> Tensors:
+        session = self._sessions[question.network]
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(question.inputs)), strict=True))
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Return ONNX Runtime's options for serving: no spinning, so an idle step costs nothing."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options

@@ -1,0 +1,145 @@
+"""Sound to emotions: where somebody speaks, log-mel windows of it, the speech network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emoserve_ensemble import answers
+from emoserve_ensemble.arrays import Floats
+from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.fusion import Absent, Evidence, pooled
+from emoserve_ensemble.labels import to_canonical
+from emoserve_ensemble.limits import Limits
+from emoserve_ensemble.log_mel import windows
+from emoserve_ensemble.media import RATE_HZ, decode_sound
+from emoserve_ensemble.networks import Networks, Question, Tensors, ask_many
+from emoserve_ensemble.voice import Utterance, find_utterances
+
+NETWORKS = ("voice_net", "speech_net")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of the speech in a sound.
+
+    Attributes:
+        duration_s: of the whole sound, silence included.
+        spans: float32 [windows, 2], start and end in seconds of the sound.
+        log_mel: float32 [windows, 64, 300].
+    """
+
+    duration_s: float
+    spans: Floats
+    log_mel: Floats
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What the speech in a sound expresses; no windows where nobody speaks.
+
+    Attributes:
+        spans: float32 [windows, 2], seconds.
+        emotion: float32 [windows, 7], canonical order.
+        embedding: float32 [windows, 128].
+    """
+
+    duration_s: float
+    spans: Floats
+    emotion: Floats
+    embedding: Floats
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def evidence(self) -> Evidence | Absent:
+        """Return it as a modality: windows count by their length."""
+        if not len(self):
+            return Absent("no speech")
+        shares = self.spans[:, 1] - self.spans[:, 0]
+        details = {
+            "windows": len(self),
+            "seconds": round(float(self.spans.max() - self.spans.min()), 3),
+        }
+        return Evidence(pooled(self.emotion, shares), pooled(self.embedding, shares), details)
+
+    def to_json(self) -> answers.Json:
+        evidence = self.evidence()
+        overall = answers.emotions(evidence.emotion) if isinstance(evidence, Evidence) else []
+        rows = zip(self.spans, self.emotion, strict=True)
+        return {
+            "duration": round(self.duration_s, 3),
+            "speech": bool(len(self)),
+            "emotions": overall,
+            "windows": [
+                {
+                    "start_time": round(float(start), 3),
+                    "end_time": round(float(end), 3),
+                    "emotions": answers.emotions(emotion),
+                }
+                for (start, end), emotion in rows
+            ],
+        }
+
+
+def speech_windows(utterances: Sequence[Utterance], duration_s: float) -> Windows:
+    """Return the windows of utterances, none crossing from one into the next."""
+    mels, spans = [], []
+    for utterance in utterances:
+        cut = windows(utterance.samples)
+        mels.append(cut.log_mel)
+        spans.append(cut.times + np.float32(utterance.start_s))
+    if not mels:
+        return Windows(duration_s, np.zeros((0, 2), np.float32), np.zeros((0, 64, 300), np.float32))
+    return Windows(duration_s, np.concatenate(spans), np.concatenate(mels))
+
+
+def sound_windows(data: bytes, networks: Networks, limits: Limits) -> Windows:
+    """Return the windows of the speech in an encoded sound.
+
+    Raises:
+        InputError: the sound cannot be used.
+    """
+    samples = decode_sound(data, limits)
+    return speech_windows(find_utterances(samples, networks), len(samples) / RATE_HZ)
+
+
+def speech_question(parts: Sequence[Windows]) -> Question | None:
+    """Return the question to `speech_net` for several sounds, or None without windows."""
+    log_mel = [part.log_mel for part in parts if len(part.log_mel)]
+    return Question("speech_net", {"log_mel": np.concatenate(log_mel)}) if log_mel else None
+
+
+def spoken(parts: Sequence[Windows], answer: Tensors | None, networks: Networks) -> list[Speech]:
+    """Return what each sound expresses, from the answer to `speech_question`."""
+    emotion, embedding = np.zeros((0, 7), np.float32), np.zeros((0, 128), np.float32)
+    if answer is not None:
+        emotion = to_canonical(answer["emotion"], networks.labels("speech_net", "emotion"))
+        embedding = answer["embedding"]
+    ends = np.cumsum([len(part.spans) for part in parts])[:-1]
+    rows = zip(parts, np.split(emotion, ends), np.split(embedding, ends), strict=True)
+    return [Speech(part.duration_s, part.spans, own, embedded) for part, own, embedded in rows]
+
+
+def analyze_windows(parts: Sequence[Windows], networks: Networks) -> list[Speech]:
+    """Return what each sound expresses."""
+    question = speech_question(parts)
+    answer = ask_many(networks, [question])[0] if question else None
+    return spoken(parts, answer, networks)
+
+
+def analyze_sounds(
+    sounds: Sequence[bytes], networks: Networks, limits: Limits
+) -> list[Speech | InputError]:
+    """Return what each encoded sound expresses, or why it cannot be used; in order."""
+    parts = [_windows(sound, networks, limits) for sound in sounds]
+    good = [part for part in parts if isinstance(part, Windows)]
+    analyzed = iter(analyze_windows(good, networks) if good else [])
+    return [part if isinstance(part, InputError) else next(analyzed) for part in parts]
+
+
+def _windows(data: bytes, networks: Networks, limits: Limits) -> Windows | InputError:
+    try:
+        return sound_windows(data, networks, limits)
+    except InputError as error:
+        return error

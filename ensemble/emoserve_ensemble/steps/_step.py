@@ -1,0 +1,179 @@
+"""What all steps share: reading the config, taking a batch apart, putting the answers together."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import cv2
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from emoserve_ensemble import answers
+from emoserve_ensemble.arrays import Tensor
+from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.limits import Limits
+from emoserve_ensemble.networks import LocalNetworks, Networks
+from emoserve_ensemble.served import ServedNetworks
+
+Member = TypeVar("Member")
+Answer = TypeVar("Answer")
+
+# What pipelines read of each network (docs/contracts.md).
+OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "face_pnet": ("box", "face"),
+    "face_rnet": ("box", "face"),
+    "face_onet": ("box", "face", "landmarks"),
+    "face_net": ("emotion", "embedding"),
+    "voice_net": ("speech", "hn", "cn"),
+    "speech_net": ("emotion", "embedding"),
+    "text_net": ("emotion", "sentiment", "embedding"),
+    "fusion_net": ("emotion", "sentiment", "weight"),
+}
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """What a step reads from Triton: its parameters and where the repository lies."""
+
+    repository: Path
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, str]) -> "StepConfig":
+        config = json.loads(args["model_config"])
+        values = {name: entry["string_value"] for name, entry in config["parameters"].items()}
+        return cls(Path(args["model_repository"]).parent, values)
+
+    def networks(self, names: Iterable[str]) -> Networks:
+        """Return the seam's implementation that the profile chose (DESIGN.md, decision 6)."""
+        place = self.parameters.get("networks", "in_process")
+        if place == "in_process":
+            threads = int(self.parameters.get("intra_op_threads", "1"))
+            return LocalNetworks(self.repository, names, threads)
+        if place == "served":
+            return ServedNetworks(self.repository, {name: OUTPUTS[name] for name in names})
+        raise ValueError(f"parameter networks is {place!r}; in_process and served are known")
+
+
+class Step(Generic[Member, Answer]):
+    """A batched step. Subclasses say how to decode, predict and encode; this does the rest.
+
+    One bad member never fails another: a bad member of a request of several answers
+    `{"error": …}`, a bad request of one gets a Triton error.
+    """
+
+    networks_needed: ClassVar[tuple[str, ...]] = ()
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Load what the step needs; Triton calls this once."""
+        cv2.setNumThreads(1)  # instances x threads = cores
+        config = StepConfig.from_args(args)
+        self.limits = Limits.from_parameters(config.parameters)
+        self.networks = config.networks(self.networks_needed)
+        self.load(config)
+
+    def load(self, config: StepConfig) -> None:
+        """Load what is special to one step."""
+
+    def decode(self, request: Any) -> list[Member]:
+        """Return one member per row of the request's batch."""
+        raise AssertionError("each step decodes its own inputs")
+
+    def predict(self, members: Sequence[Member]) -> Sequence[Answer | InputError]:
+        """Return one answer per member, in order."""
+        raise AssertionError("each step predicts its own answers")
+
+    def encode(self, members: Sequence[Answer | InputError]) -> dict[str, Callable[[], Tensor]]:
+        """Return how to make each output tensor: [batch, ...]."""
+        raise AssertionError("each step encodes its own outputs")
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer each request; Triton calls this with whatever its batcher gathered."""
+        decoded = [self.decode(request) for request in requests]
+        try:
+            predicted = iter(self.predict([member for members in decoded for member in members]))
+            rows = [[next(predicted) for _ in members] for members in decoded]
+        except Exception:  # noqa: BLE001  the Triton boundary: find the one at fault, answer the others
+            rows = [self._alone(members) for members in decoded]
+        return [self._response(request, row) for request, row in zip(requests, rows, strict=True)]
+
+    def _alone(self, members: Sequence[Member]) -> list[Any]:
+        try:
+            return list(self.predict(members))
+        except Exception as error:  # noqa: BLE001  the Triton boundary
+            pb_utils.Logger.log_error(f"{type(self).__name__}: {error!r}")
+            return [error for _ in members]
+
+    def _response(self, request: Any, row: Sequence[Any]) -> Any:
+        broken = [item for item in row if isinstance(item, Exception)]
+        if len(row) == 1 and broken and isinstance(broken[0], InputError):
+            return refused(broken[0])
+        crashed = [item for item in broken if not isinstance(item, InputError)]
+        if crashed:
+            return failed(crashed[0])
+        wanted = request.requested_output_names()
+        outputs = self.encode(row)
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(name, outputs[name]()) for name in outputs if name in wanted]
+        )
+
+    def answer_tensor(
+        self, row: Sequence[Answer | InputError], to_json: Callable[[Answer], answers.Json]
+    ) -> Tensor:
+        """Return the `answer` output: object [batch, 1] of UTF-8 JSON."""
+        models = {"models": dict(self.networks.versions)}
+        return column(
+            [
+                answers.encoded(
+                    answers.failure(item)
+                    if isinstance(item, InputError)
+                    else to_json(item) | models
+                )
+                for item in row
+            ]
+        )
+
+
+def refused(error: InputError) -> Any:
+    """Return the response to a request whose input is wrong."""
+    return pb_utils.InferenceResponse(
+        error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+    )
+
+
+def failed(error: Exception) -> Any:
+    """Return the response to a request that met a fault of ours."""
+    message = f"internal error, {type(error).__name__}: {error}"
+    return pb_utils.InferenceResponse(
+        error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL)
+    )
+
+
+def rows_of(request: Any, name: str) -> list[list[bytes]] | None:
+    """Return the members of a BYTES input, [batch][values], or None where it was not sent."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    if tensor is None:
+        return None
+    return [[bytes(value) for value in row] for row in tensor.as_numpy()]
+
+
+def column(values: Sequence[bytes]) -> Tensor:
+    """Return a BYTES output of one value per member: object [batch, 1]."""
+    return np.asarray(values, dtype=object).reshape(-1, 1)
+
+
+def stacked(rows: Sequence[Tensor | None], *shape: int) -> Tensor:
+    """Return float32 [batch, *shape]; NaN stands for members without a value."""
+    missing = np.full(shape, np.nan, np.float32)
+    return np.stack([missing if row is None else row for row in rows])
+
+
+def padded(rows: Sequence[Tensor], dtype: Any = np.float32) -> Tensor:
+    """Return [batch, longest, ...], shorter members filled up with zeros."""
+    longest = max((len(row) for row in rows), default=0)
+    out = np.zeros((len(rows), longest, *rows[0].shape[1:]), dtype)
+    for index, row in enumerate(rows):
+        out[index, : len(row)] = row
+    return out

@@ -1,0 +1,117 @@
+"""`text`, and the two steps around `text_net` that make the ensemble of the profile `gpu`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from emoserve_ensemble import answers, text
+from emoserve_ensemble.arrays import Floats, Tensor
+from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.labels import SENTIMENTS, read_labels, to_canonical
+from emoserve_ensemble.networks import newest_version
+from emoserve_ensemble.steps._step import Step, StepConfig, column, refused, rows_of, stacked
+from emoserve_ensemble.tokens import Tokenizer
+
+
+def load_tokenizer(config: StepConfig) -> Tokenizer:
+    """Return the tokenizer that the export put beside `text_tokens`."""
+    folder = newest_version(config.repository / "text_tokens", "tokenizer.json")
+    return Tokenizer.from_file(folder / "tokenizer.json")
+
+
+class Text(Step[bytes, text.Sentence]):
+    """Sentences to emotions and sentiments."""
+
+    networks_needed = text.NETWORKS
+
+    def load(self, config: StepConfig) -> None:
+        self.tokenizer = load_tokenizer(config)
+
+    def decode(self, request: Any) -> list[bytes]:
+        return [row[0] for row in rows_of(request, "text") or []]
+
+    def predict(self, members: Sequence[bytes]) -> Sequence[text.Sentence | InputError]:
+        return text.analyze_texts(members, self.networks, self.tokenizer, self.limits)
+
+    def encode(
+        self, members: Sequence[text.Sentence | InputError]
+    ) -> dict[str, Callable[[], Tensor]]:
+        read = [None if isinstance(item, InputError) else item for item in members]
+        return {
+            "answer": lambda: self.answer_tensor(members, text.Sentence.to_json),
+            "emotion": lambda: stacked([item.emotion if item else None for item in read], 7),
+            "sentiment": lambda: stacked([item.sentiment if item else None for item in read], 3),
+            "embedding": lambda: stacked([item.embedding if item else None for item in read], 128),
+        }
+
+
+class TextTokens(Step[bytes, str]):
+    """Sentences to token ids, padded to the longest of the whole batch so that they batch again."""
+
+    def load(self, config: StepConfig) -> None:
+        self.tokenizer = load_tokenizer(config)
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        decoded = [self._texts(request) for request in requests]
+        texts = [item for row in decoded if isinstance(row, list) for item in row]
+        tokens = self.tokenizer.encode(texts) if texts else None
+        responses, start = [], 0
+        for row in decoded:
+            if isinstance(row, InputError) or tokens is None:
+                responses.append(refused(row))  # type: ignore[arg-type]
+                continue
+            part = slice(start, start + len(row))
+            start += len(row)
+            responses.append(
+                pb_utils.InferenceResponse(
+                    [
+                        pb_utils.Tensor("input_ids", tokens.input_ids[part]),
+                        pb_utils.Tensor("attention_mask", tokens.attention_mask[part]),
+                    ]
+                )
+            )
+        return responses
+
+    def _texts(self, request: Any) -> list[str] | InputError:
+        try:
+            rows = rows_of(request, "text") or []
+            return [text.decode_text(row[0], self.limits) for row in rows]
+        except InputError as error:
+            return error
+
+
+class TextAnswer(Step[tuple[Floats, Floats], answers.Json]):
+    """The text network's probabilities to the answer that callers read."""
+
+    def load(self, config: StepConfig) -> None:
+        folder = config.repository / "text_net"
+        self.emotions = read_labels(folder / "emotion.labels.txt")
+        self.sentiments = read_labels(folder / "sentiment.labels.txt")
+        self.models = {"text_net": newest_version(folder, "model.*").name}
+
+    def decode(self, request: Any) -> list[tuple[Floats, Floats]]:
+        emotion = pb_utils.get_input_tensor_by_name(request, "emotion").as_numpy()
+        sentiment = pb_utils.get_input_tensor_by_name(request, "sentiment").as_numpy()
+        return list(zip(emotion, sentiment, strict=True))
+
+    def predict(self, members: Sequence[tuple[Floats, Floats]]) -> Sequence[answers.Json]:
+        emotion = np.stack([pair[0] for pair in members])
+        sentiment = np.stack([pair[1] for pair in members])
+        rows = zip(
+            to_canonical(emotion, self.emotions),
+            to_canonical(sentiment, self.sentiments, SENTIMENTS),
+            strict=True,
+        )
+        return [
+            {"emotions": answers.emotions(felt), "sentiments": answers.sentiments(meant)}
+            | {"models": self.models}
+            for felt, meant in rows
+        ]
+
+    def encode(
+        self, members: Sequence[answers.Json | InputError]
+    ) -> dict[str, Callable[[], Tensor]]:
+        texts = [item for item in members if not isinstance(item, InputError)]
+        return {"answer": lambda: column([answers.encoded(item) for item in texts])}

@@ -1,0 +1,88 @@
+"""`video`: a clip to a stream of utterances, then a summary; one request, many responses."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import triton_python_backend_utils as pb_utils
+
+from emoserve_ensemble import answers, clip
+from emoserve_ensemble.clip import ClipSettings
+from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.limits import Limits
+from emoserve_ensemble.steps._step import StepConfig, column, failed, refused
+from emoserve_ensemble.steps.text import load_tokenizer
+from emoserve_ensemble.text import decode_text
+from emoserve_ensemble.transcription import PocketSphinx
+
+
+class Video:
+    """Clips, one after the other in each instance."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        cv2.setNumThreads(1)
+        config = StepConfig.from_args(args)
+        limits = Limits.from_parameters(config.parameters)
+        networks = config.networks(clip.NETWORKS)
+        self.tools = clip.Tools(networks, load_tokenizer(config), PocketSphinx(), limits)
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Answer each request through its response sender, until done or cancelled."""
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                self._answer(request, sender)
+            except InputError as error:
+                sender.send(refused(error))
+            except Exception as error:  # noqa: BLE001  the Triton boundary
+                pb_utils.Logger.log_error(f"Video: {error!r}")
+                sender.send(failed(error))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _answer(self, request: Any, sender: Any) -> None:
+        data = _media(request)
+        given = _bytes(request, "transcript")
+        transcript = decode_text(given, self.tools.limits) if given else None
+        settings = clip_settings(_bytes(request, "options"))
+        messages = clip.analyze_clip(
+            data, self.tools, settings, transcript=transcript, cancelled=sender.is_cancelled
+        )
+        for message in messages:
+            tensor = pb_utils.Tensor("answer", column([answers.encoded(message)])[0])
+            sender.send(pb_utils.InferenceResponse([tensor]))
+
+
+def _bytes(request: Any, name: str) -> bytes | None:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else bytes(tensor.as_numpy().reshape(-1)[0])
+
+
+def _media(request: Any) -> bytes:
+    raw = _bytes(request, "media")
+    if raw is not None:
+        return raw
+    encoded = _bytes(request, "media_base64")
+    if encoded is None:
+        raise InputError("nothing_given", "give media (raw bytes) or media_base64")
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise InputError("undecodable", f"media_base64 is not base64: {error}") from error
+
+
+def clip_settings(options: bytes | None) -> ClipSettings:
+    """Return the settings that a caller's JSON asks for.
+
+    Raises:
+        InputError: not a JSON object, an unknown name, or a value of the wrong type or range.
+    """
+    if not options:
+        return ClipSettings()
+    try:
+        given = json.loads(options)
+    except ValueError as error:
+        raise InputError("bad_option", f"options is not JSON: {error}") from error
+    return ClipSettings.from_json(given)

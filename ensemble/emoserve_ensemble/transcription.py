@@ -1,0 +1,71 @@
+"""Speech to words without a network connection: PocketSphinx and its package's English model.
+
+A real recogniser, if a weak one: the answer always says that a text was recognised, not given.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from emoserve_ensemble.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Word:
+    """One recognised word and when it was said, seconds from the start of the sound given."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+class Transcriber(Protocol):
+    """Turns an utterance's sound into words."""
+
+    @property
+    def name(self) -> str: ...
+
+    def words(self, samples: Floats) -> list[Word]:
+        """Return the words said; `samples` is float32 [samples], 16 000 Hz mono."""
+        ...
+
+
+class PocketSphinx:
+    """The embedded default. Loading takes about a second; one utterance at a time."""
+
+    name = "pocketsphinx"
+    _FRAME_S = 0.01
+
+    def __init__(self) -> None:
+        from pocketsphinx import Decoder
+
+        self._decoder = Decoder(samprate=16000.0, loglevel="FATAL")
+
+    def words(self, samples: Floats) -> list[Word]:
+        if len(samples) < 1600:
+            return []
+        pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, full_utt=True)
+        self._decoder.end_utt()
+        segments = self._decoder.seg() or []
+        return [
+            Word(
+                _spelled(segment.word),
+                segment.start_frame * self._FRAME_S,
+                (segment.end_frame + 1) * self._FRAME_S,
+            )
+            for segment in segments
+            if _is_word(segment.word)
+        ]
+
+
+def _is_word(token: str) -> bool:
+    """Tell words from the recogniser's fillers: `<s>`, `<sil>`, `[NOISE]`."""
+    return not token.startswith(("<", "[", "+"))
+
+
+def _spelled(token: str) -> str:
+    """Return a word without the mark of its pronunciation variant: `the(2)` -> `the`."""
+    return token.split("(", 1)[0]
