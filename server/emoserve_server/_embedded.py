@@ -6,26 +6,24 @@ import secrets
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
 from emoserve_server import _health
-from emoserve_server._assembly import assemble
+from emoserve_server._assembly import Assembly, assemble
 from emoserve_server._command import Listeners, tritonserver_command
 from emoserve_server._errors import StartError
-from emoserve_server._log import LogReader, Relay, hints, telling_lines
+from emoserve_server._log import Relay
 from emoserve_server._ports import choose
-from emoserve_server._repository import model_names
+from emoserve_server._repository import check_repository
+from emoserve_server._startup import Progress, wait_until_ready
 
 _SUPERVISOR = Path(__file__).with_name("_supervisor.py")
-_POLL_S = 0.1
 _BIND_ATTEMPTS = 3
-_CLEAN_UP_S = 15.0
-
-Progress = Callable[[int, int], None]
+_UNLOAD_S = 2.0  # what Triton takes beyond --exit-timeout-secs
+_CLEAN_UP_S = 10.0  # what the supervisor takes to end stubs and remove shared memory
 
 
 class EmbeddedTriton:
@@ -127,11 +125,29 @@ class EmbeddedTriton:
         raise AssertionError("unreachable")
 
     def _launch(self) -> None:
-        names = model_names(self.model_repository)
+        names = check_repository(self.model_repository)
         assembly = assemble()
         ports = choose(self._listeners.host, self._wanted)
         self._listeners = Listeners(self._listeners.host, *ports)
         log_file = self._open_log()
+        try:
+            self._process = self._spawn(assembly, log_file)
+            assert self._process.stdout is not None
+            pid = self._process.stdout.readline().strip()
+            self._pid = int(pid) if pid else None
+            wait_until_ready(
+                self._process,
+                log_file,
+                names,
+                self._listeners,
+                self._startup_timeout_s,
+                self._on_progress,
+            )
+        except BaseException as error:
+            self.stop(keep_log=isinstance(error, StartError))
+            raise
+
+    def _spawn(self, assembly: Assembly, log_file: Path) -> subprocess.Popen[str]:
         prefix = f"emoserve-{secrets.token_hex(6)}"
         command = tritonserver_command(
             assembly,
@@ -141,22 +157,18 @@ class EmbeddedTriton:
             exit_timeout_s=self._exit_timeout_s,
             extra=self._extra_args,
         )
-        supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR)]
+        grace_s = self._exit_timeout_s + _UNLOAD_S
+        supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(grace_s), prefix]
         with log_file.open("a") as log:
-            self._process = subprocess.Popen(
-                [*supervisor, str(self._exit_timeout_s + 2), prefix, *command],
+            return subprocess.Popen(
+                [*supervisor, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=assembly.environment,
                 text=True,
-                start_new_session=True,
+                start_new_session=True,  # a Ctrl-C in the terminal is for us to pass on
             )
-        try:
-            self._wait_until_ready(log_file, names)
-        except BaseException:
-            self.stop(keep_log=True)
-            raise
 
     def _open_log(self) -> Path:
         if self._log_wanted is not None:
@@ -170,47 +182,6 @@ class EmbeddedTriton:
         if self._relay_log:
             self._relay = Relay(path)
         return path
-
-    def _wait_until_ready(self, log_file: Path, names: Sequence[str]) -> None:
-        process = self._process
-        assert process is not None
-        assert process.stdout is not None
-        first = process.stdout.readline().strip()
-        self._pid = int(first) if first else None
-        until = time.monotonic() + self._startup_timeout_s
-        reader = LogReader(log_file)
-        shown = -1
-        try:
-            while True:
-                ended = process.poll() is not None
-                reader.new_lines()
-                ready = len(reader.loaded.intersection(names))
-                if self._on_progress is not None and ready != shown:
-                    self._on_progress(ready, len(names))
-                    shown = ready
-                if ended:
-                    raise self._failure("Triton ended before it was ready", log_file)
-                if ready == len(names) and self._is_ready():
-                    return
-                if time.monotonic() > until:
-                    missing = ", ".join(sorted(set(names) - reader.loaded)) or "none"
-                    raise self._failure(
-                        f"Triton was not ready after {self._startup_timeout_s:g} s "
-                        f"(still loading: {missing})",
-                        log_file,
-                    )
-                time.sleep(_POLL_S)
-        finally:
-            reader.close()
-
-    def _is_ready(self) -> bool:
-        return _health.is_ready(self._listeners.host, self._listeners.http_port)
-
-    def _failure(self, what: str, log_file: Path) -> StartError:
-        lines = telling_lines(log_file)
-        parts = [what, *(f"  {line}" for line in lines), *hints(log_file)]
-        parts.append(f"The whole log: {log_file}")
-        return StartError("\n".join(parts), log_file, lines)
 
     def wait(self, timeout_s: float | None = None) -> int:
         """Return the server's exit status once it has ended; 128 + n when signal n ended it.
@@ -232,27 +203,30 @@ class EmbeddedTriton:
         Requests in flight finish first, for at most `exit_timeout_s`.
         """
         process, self._process = self._process, None
+        relay, self._relay = self._relay, None
         self._pid = None
-        if process is None:
-            return None
+        try:
+            code = None if process is None else self._end(process)
+        finally:
+            if relay is not None:
+                relay.close()
+        if code == 0 and not keep_log and self._log_wanted is None and self._log_file is not None:
+            self._log_file.unlink(missing_ok=True)
+            self._log_file.parent.rmdir()
+        return code
+
+    def _end(self, process: subprocess.Popen[str]) -> int:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             process.stdin.close()  # the supervisor takes this as the order to stop
-            code = process.wait(self._exit_timeout_s + _CLEAN_UP_S)
+            return process.wait(self._exit_timeout_s + _UNLOAD_S + _CLEAN_UP_S)
         except BaseException:
             process.kill()  # a second Ctrl-C: the server dies with its supervisor
             process.wait()
             raise
         finally:
             process.stdout.close()
-            if self._relay is not None:
-                self._relay.close()
-                self._relay = None
-        if code == 0 and not keep_log and self._log_wanted is None and self._log_file is not None:
-            self._log_file.unlink(missing_ok=True)
-            self._log_file.parent.rmdir()
-        return code
 
     def __enter__(self) -> EmbeddedTriton:
         return self.start()

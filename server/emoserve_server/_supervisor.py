@@ -13,18 +13,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import glob
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
 _STUBS_END_S = 5.0
-_SHM = "/dev/shm"
+_SHM = Path("/dev/shm")
 
 
 def main(arguments: list[str]) -> int:
@@ -107,29 +107,29 @@ def _end_group(group: int) -> None:
 
 def _claim(prefix: str) -> int:
     """Return a locked file that says: the regions of this prefix are in use."""
-    making = f"{_SHM}/.{prefix}.making"
+    making = _SHM / f".{prefix}.making"
     handle = os.open(making, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    os.rename(making, f"{_SHM}/{prefix}.lock")
+    making.rename(_SHM / f"{prefix}.lock")  # only ever seen locked
     return handle
 
 
 def sweep_stale() -> None:
     """Remove the regions of servers that were killed together with their supervisor."""
-    for path in glob.glob(f"{_SHM}/emoserve-*.lock"):
+    for path in _SHM.glob("emoserve-*.lock"):
         with contextlib.suppress(OSError):
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(os.path.basename(path).removesuffix(".lock"))
+                _remove(path.stem)
             finally:
                 os.close(handle)
 
 
 def _remove(prefix: str) -> None:
-    for path in glob.glob(f"{_SHM}/{glob.escape(prefix)}*"):
+    for path in _SHM.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            path.unlink()
 
 
 if __name__ == "__main__":

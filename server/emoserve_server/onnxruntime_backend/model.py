@@ -11,9 +11,13 @@ Where it differs on purpose: one intra-op thread by default instead of one per c
 that wait do not spin.
 """
 
+from __future__ import annotations
+
 import json
 from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -26,17 +30,27 @@ _LEVELS = {
 }
 
 
+Arrays = dict[str, Any]  # tensor name -> numpy array
+
+
+class _Member(NamedTuple):
+    """One request of a batch: its place in the call, its inputs, the outputs it asks for."""
+
+    position: int
+    feeds: Arrays
+    wanted: Sequence[str]
+
+
 class TritonPythonModel:
     """One instance of one network."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         """Load the network of `args`. Raises TritonModelException when it cannot be."""
         config = json.loads(args["model_config"])
         self._name = args["model_name"]
         self._batched = config.get("max_batch_size", 0) > 0
-        path = _model_path(args, config)
         self._session = ort.InferenceSession(
-            str(path),
+            str(_model_path(args, config)),
             sess_options=session_options(config),
             providers=_providers(args),
         )
@@ -44,14 +58,14 @@ class TritonPythonModel:
         self._served = [output["name"] for output in config["output"]]
         _check_names(config, self._session)
 
-    def is_ready(self):
+    def is_ready(self) -> bool:
         """Return whether the network is loaded; newer servers ask before they report ready."""
         return self._session is not None
 
-    def execute(self, requests):
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Return one response per request; a request that fails does not touch the others."""
-        responses = [None] * len(requests)
-        groups = defaultdict(list)
+        responses: list[Any] = [None] * len(requests)
+        groups: dict[Hashable, list[_Member]] = defaultdict(list)
         for position, request in enumerate(requests):
             try:
                 feeds = _read(request)
@@ -61,64 +75,57 @@ class TritonPythonModel:
                 continue
             # Only requests of one shape can be stacked; without a batch axis none can.
             key = _signature(feeds) if self._batched else position
-            groups[key].append((position, feeds, request.requested_output_names()))
+            groups[key].append(_Member(position, feeds, request.requested_output_names()))
         for members in groups.values():
             self._answer(members, responses)
         return responses
 
-    def _answer(self, members, responses):
+    def _answer(self, members: list[_Member], responses: list[Any]) -> None:
         """Run members of one shape together and put their responses in place."""
         try:
-            for (position, _, _), tensors in zip(members, self._run(members), strict=True):
-                responses[position] = pb_utils.InferenceResponse(tensors)
-        except _RuntimeErrors as error:
+            for member, tensors in zip(members, self._run(members), strict=True):
+                responses[member.position] = pb_utils.InferenceResponse(tensors)
+        except Exception as error:  # noqa: BLE001  the boundary to Triton: ORT has 12 of them
             if len(members) == 1:
-                responses[members[0][0]] = _refusal(error)
+                responses[members[0].position] = _refusal(error)
                 return
             for member in members:  # find the one whose values the network cannot take
                 self._answer([member], responses)
 
-    def _run(self, members):
+    def _run(self, members: list[_Member]) -> list[list[Any]]:
         """Return the output tensors of each member."""
-        wanted = [name for name in self._served if any(name in member[2] for member in members)]
-        feeds = _stack([member[1] for member in members])  # [sum of batches, ...]
+        wanted = [name for name in self._served if any(name in each.wanted for each in members)]
+        feeds = _stack([member.feeds for member in members])  # [sum of batches, ...]
         outputs = dict(zip(wanted, self._session.run(wanted, feeds), strict=True))
         if len(members) == 1:
-            return [_tensors(outputs, members[0][2])]
-        sizes = [len(next(iter(member[1].values()))) for member in members]
-        ends = np.cumsum(sizes)
+            return [_tensors(outputs, members[0].wanted)]
+        sizes = [len(next(iter(member.feeds.values()))) for member in members]
+        ends = np.cumsum(sizes).tolist()
         return [
-            _tensors({name: array[end - size : end] for name, array in outputs.items()}, names)
-            for (_, _, names), size, end in zip(members, sizes, ends, strict=True)
+            _tensors(
+                {name: array[end - size : end] for name, array in outputs.items()}, each.wanted
+            )
+            for each, size, end in zip(members, sizes, ends, strict=True)
         ]
 
-    def _check_shapes(self, feeds):
+    def _check_shapes(self, feeds: Arrays) -> None:
         """Raise ValueError that names what came and what the network accepts."""
         for name, array in feeds.items():
-            expected = self._shapes.get(name, array.shape)
-            fixed = zip(expected, array.shape, strict=False)
-            wrong = any(isinstance(want, int) and want != got for want, got in fixed)
+            expected = self._shapes[name]
+            pairs = zip(expected, array.shape, strict=False)
+            wrong = any(isinstance(want, int) and want != got for want, got in pairs)
             if wrong or len(expected) != array.ndim:
                 raise ValueError(
                     f"{self._name}: input '{name}' has shape {list(array.shape)}, "
                     f"accepted is {[axis if isinstance(axis, int) else -1 for axis in expected]}"
                 )
 
-    def finalize(self):
+    def finalize(self) -> None:
         """Give the network's memory back."""
         self._session = None
 
 
-_RuntimeErrors = (
-    ort.capi.onnxruntime_pybind11_state.Fail,
-    ort.capi.onnxruntime_pybind11_state.InvalidArgument,
-    ort.capi.onnxruntime_pybind11_state.RuntimeException,
-    ValueError,
-    RuntimeError,
-)
-
-
-def session_options(config):
+def session_options(config: dict[str, Any]) -> Any:
     """Return ONNX Runtime's options for a model config (a dict, as Triton hands it over)."""
     given = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
     options = ort.SessionOptions()
@@ -142,11 +149,11 @@ def session_options(config):
     return options
 
 
-def _truth(text):
+def _truth(text: str) -> bool:
     return text.strip().lower() in ("1", "true")
 
 
-def _model_path(args, config):
+def _model_path(args: dict[str, str], config: dict[str, Any]) -> Path:
     version = Path(args["model_repository"]) / args["model_version"]
     path = version / (config.get("default_model_filename") or "model.onnx")
     if path.is_dir():
@@ -156,7 +163,7 @@ def _model_path(args, config):
     return path
 
 
-def _providers(args):
+def _providers(args: dict[str, str]) -> list[Any]:
     cpu = "CPUExecutionProvider"
     on_gpu = args["model_instance_kind"] == "GPU"
     if on_gpu and "CUDAExecutionProvider" in ort.get_available_providers():
@@ -164,7 +171,7 @@ def _providers(args):
     return [cpu]
 
 
-def _check_names(config, session):
+def _check_names(config: dict[str, Any], session: Any) -> None:
     """Raise TritonModelException where the config names a tensor the network does not have."""
     for kind, nodes in (("input", session.get_inputs()), ("output", session.get_outputs())):
         has = [node.name for node in nodes]
@@ -175,9 +182,9 @@ def _check_names(config, session):
                 )
 
 
-def _read(request):
+def _read(request: Any) -> Arrays:
     """Return the request's arrays by input name, without a copy but for strings."""
-    feeds = {}
+    feeds: Arrays = {}
     for tensor in request.inputs():
         array = tensor.as_numpy()
         if array.dtype == np.object_:
@@ -186,17 +193,17 @@ def _read(request):
     return feeds
 
 
-def _signature(feeds):
+def _signature(feeds: Arrays) -> Hashable:
     return tuple((name, feeds[name].shape[1:], feeds[name].dtype.str) for name in sorted(feeds))
 
 
-def _stack(feeds):
+def _stack(feeds: list[Arrays]) -> Arrays:
     if len(feeds) == 1:
         return feeds[0]
     return {name: np.concatenate([member[name] for member in feeds]) for name in feeds[0]}
 
 
-def _tensors(outputs, names):
+def _tensors(outputs: Arrays, names: Sequence[str]) -> list[Any]:
     return [
         pb_utils.Tensor(name, np.ascontiguousarray(array))
         for name, array in outputs.items()
@@ -204,7 +211,7 @@ def _tensors(outputs, names):
     ]
 
 
-def _refusal(error):
+def _refusal(error: Exception) -> Any:
     return pb_utils.InferenceResponse(
         error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
     )
