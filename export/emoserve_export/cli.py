@@ -1,0 +1,113 @@
+"""`emoserve export`: trained networks into a Triton model repository.
+
+Exit codes: 0 done, 1 refused (a checkpoint, a graph, parity, the contract), 2 usage.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from emoserve_export.catalogue import CATALOGUE
+from emoserve_export.declaration import Network
+from emoserve_export.errors import ExportError, ParityError
+from emoserve_export.parity import Comparison
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code of `emoserve export`."""
+    options = _parser().parse_args(argv)
+    out, err = Console(), Console(stderr=True)
+    try:
+        return _run(options, out)
+    except ParityError as error:
+        out.print(parity_table([row for row in error.rows if isinstance(row, Comparison)]))
+        err.print(f"error: {error}; nothing was published", style="red", markup=False)
+    except ExportError as error:
+        err.print(f"error: {error}", style="red", markup=False)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="emoserve export", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "networks", nargs="*", metavar="NETWORK", help="default: all of the catalogue"
+    )
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
+    parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--force", action="store_true", help="export again what is up to date")
+    parser.add_argument(
+        "--keep", type=int, default=3, help="versions of a network that stay on disk"
+    )
+    parser.add_argument("--rollback", metavar="NETWORK", help="go back to the version before")
+    return parser
+
+
+def _run(options: argparse.Namespace, out: Console) -> int:
+    from emoserve_export.exporting import Choices, export, roll_back
+
+    if options.rollback:
+        version = roll_back(options.rollback, options.repository)
+        out.print(f"{options.rollback} is at version {version} again")
+        return 0
+    chosen = _chosen(options.networks)
+    choices = Choices(options.profile, options.force, options.keep, not options.networks)
+    with out.status("") as status:
+        report = export(
+            chosen,
+            options.repository,
+            choices,
+            lambda name, state: status.update(f"{name}: {state}"),
+        )
+    if report.rows:
+        out.print(parity_table(report.rows))
+    exported = len(report.versions) - len(report.skipped)
+    changed = ", ".join(report.changed) or "nothing changed"
+    out.print(f"{exported} exported, {len(report.skipped)} up to date; {changed}", markup=False)
+    return 0
+
+
+def _chosen(names: Sequence[str]) -> list[Network]:
+    known = {network.name: network for network in CATALOGUE}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ExportError(f"unknown networks {unknown}; known are {sorted(known)}")
+    return [known[name] for name in names] if names else list(CATALOGUE)
+
+
+def parity_table(rows: Sequence[Comparison]) -> Table:
+    """Return the comparisons as a table."""
+    table = Table(title="Against the trained network")
+    for heading in (
+        "network",
+        "output",
+        "stage",
+        "items",
+        "max abs",
+        "max rel",
+        "cosine",
+        "argmax",
+        "",
+    ):
+        table.add_column(heading, justify="left" if heading in ("network", "output") else "right")
+    for row in rows:
+        table.add_row(
+            row.network,
+            row.output,
+            row.stage,
+            str(row.items),
+            f"{row.max_absolute:.1e}",
+            f"{row.max_relative:.1e}",
+            f"{row.cosine:.6f}",
+            f"{row.agreement:.3f}",
+            "ok" if row.passed else row.problem,
+            style=None if row.passed else "red",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Every `config.pbtxt`, label file and adapter, generated from declarations."""

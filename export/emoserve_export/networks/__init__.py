@@ -1,0 +1,1 @@
+"""The reference networks as PyTorch modules, each with its published parameter names."""

@@ -1,0 +1,1 @@
+"""Checkpoints in: formats, refusals, and loading into a module."""
