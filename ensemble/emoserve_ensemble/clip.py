@@ -251,7 +251,7 @@ class _Analysis:
 
     def _look(self) -> None:
         pictures = [frame.pixels for frame in self._frames]
-        detector = DetectorSettings(max_side_px=self._settings.max_side_px, min_face_px=32)
+        detector = DetectorSettings(self._settings.max_side_px, min_face_px=32, border=0.0)
         analyzed = face.analyze_pictures(pictures, self._tools.networks, detector)
         self._seen += [
             _Seen(frame.time_s, faces) for frame, faces in zip(self._frames, analyzed, strict=True)

@@ -29,11 +29,14 @@ class DetectorSettings:
         max_side_px: larger pictures are shrunk to this before detection.
         min_face_px: smallest face side, in pixels of the shrunk picture.
         thresholds: face probability at P-Net, R-Net and O-Net.
+        border: width of a grey frame about the picture, as a share of its longer side: finds
+            faces that the picture's edge cuts (grey is 0 to the networks).
     """
 
     max_side_px: int = 1280
-    min_face_px: float = 20.0
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    min_face_px: float = 24.0
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9)
+    border: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,34 @@ def find_faces(
         pictures: uint8 [height, width, 3], RGB, any sizes.
     """
     settings = settings or DetectorSettings()
-    small = [_shrunk(picture, settings.max_side_px) for picture in pictures]
-    found = _propose(small, networks, settings)
-    found = _refine(small, found, networks, settings.thresholds[1])
-    return _decide(pictures, small, found, networks, settings.thresholds[2])
+    framed = [_framed(picture, settings) for picture in pictures]
+    pixels = [frame.pixels for frame in framed]
+    found = _propose(pixels, networks, settings)
+    found = _refine(pixels, found, networks, settings.thresholds[1])
+    return _decide(framed, found, networks, settings.thresholds[2])
 
 
-def _shrunk(picture: Pixels, max_side_px: int) -> Pixels:
+@dataclass(frozen=True)
+class _Framed:
+    """A picture as the networks see it: shrunk by `ratio`, with a grey frame of `border_px`."""
+
+    pixels: Pixels
+    size: tuple[int, int]  # of the original: width, height
+    ratio: float
+    border_px: int
+
+
+def _framed(picture: Pixels, settings: DetectorSettings) -> _Framed:
     height, width = picture.shape[:2]
-    ratio = max_side_px / max(height, width)
-    if ratio >= 1:
-        return picture
+    ratio = min(1.0, settings.max_side_px / max(height, width))
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = picture if ratio == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    side = round(settings.border * max(size))
+    if side:
+        small = cv2.copyMakeBorder(
+            small, side, side, side, side, cv2.BORDER_CONSTANT, value=(127, 127, 127)
+        )
+    return _Framed(np.asarray(small, np.uint8), (width, height), ratio, side)
 
 
 def _propose(
@@ -223,15 +241,11 @@ def _refine(
 
 
 def _decide(
-    pictures: Sequence[Pixels],
-    small: Sequence[Pixels],
-    found: _Candidates,
-    networks: Networks,
-    threshold: float,
+    framed: Sequence[_Framed], found: _Candidates, networks: Networks, threshold: float
 ) -> list[FoundFaces]:
-    found, crops = _cut(small, found, 48)
+    found, crops = _cut([frame.pixels for frame in framed], found, 48)
     if not len(crops):
-        return [_nothing() for _ in pictures]
+        return [_nothing() for _ in framed]
     answer = ask(networks, "face_onet", image=crops)
     scores = answer["face"].reshape(-1)
     passed = scores > threshold
@@ -240,25 +254,20 @@ def _decide(
     side = (found.boxes[:, 2:] - found.boxes[:, :2] + 1)[:, None]
     landmarks = points * side + found.boxes[:, None, :2] - 1
     found = found.moved(_moved(found.boxes, answer["box"].reshape(-1, 4)[passed], 1.0))
-    return [
-        _of_picture(index, found, landmarks, picture, small[index])
-        for index, picture in enumerate(pictures)
-    ]
+    return [_of_picture(index, found, landmarks, frame) for index, frame in enumerate(framed)]
 
 
-def _of_picture(
-    index: int, found: _Candidates, landmarks: Floats, picture: Pixels, small: Pixels
-) -> FoundFaces:
+def _of_picture(index: int, found: _Candidates, landmarks: Floats, frame: _Framed) -> FoundFaces:
     mine = np.flatnonzero(found.picture == index)
     mine = mine[_keep_by_smaller(found.boxes[mine], found.scores[mine], 0.7)][:MAX_FACES]
-    height, width = picture.shape[:2]
-    ratio = np.asarray([width / small.shape[1], height / small.shape[0]], np.float32)
-    boxes = found.boxes[mine] * np.tile(ratio, 2)
-    limit = np.asarray([width, height, width, height], np.float32)
+    boxes = (found.boxes[mine] - frame.border_px) / frame.ratio
+    boxes = np.clip(boxes, 0, np.tile(np.asarray(frame.size, np.float32), 2)).astype(np.float32)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    points = (landmarks[mine] - frame.border_px) / frame.ratio
     return FoundFaces(
-        np.clip(boxes, 0, limit).astype(np.float32),
-        found.scores[mine].astype(np.float32),
-        (landmarks[mine] * ratio).astype(np.float32),
+        boxes[inside],
+        found.scores[mine][inside].astype(np.float32),
+        points[inside].astype(np.float32),
     )
 
 
