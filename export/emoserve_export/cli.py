@@ -14,7 +14,9 @@ from rich.table import Table
 from emoserve_export.catalogue import CATALOGUE
 from emoserve_export.declaration import Network
 from emoserve_export.errors import ExportError, ParityError
+from emoserve_export.listing import catalogue_table
 from emoserve_export.parity import Comparison
+from emoserve_export.user_file import load_declaration
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,19 +44,48 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep", type=int, default=3, help="versions of a network that stay on disk"
     )
+    parser.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="FILE.py:NAME",
+        help="also export a network that you declare (docs/bring-your-own-network.md)",
+    )
+    parser.add_argument("--list", action="store_true", help="show the networks and stop")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="compare every config with its graph and with the contract, and stop",
+    )
+    parser.add_argument(
+        "--contract", type=Path, help="default: docs/contracts.md beside the repository"
+    )
     parser.add_argument("--rollback", metavar="NETWORK", help="go back to the version before")
     return parser
 
 
 def _run(options: argparse.Namespace, out: Console) -> int:
-    from emoserve_export.exporting import Choices, export, roll_back
-
+    if options.check:
+        return _check(options, out)
     if options.rollback:
+        from emoserve_export.exporting import roll_back
+
         version = roll_back(options.rollback, options.repository)
         out.print(f"{options.rollback} is at version {version} again")
         return 0
-    chosen = _chosen(options.networks)
-    choices = Choices(options.profile, options.force, options.keep, not options.networks)
+    own = [load_declaration(reference) for reference in options.network]
+    if options.list:
+        out.print(catalogue_table([*CATALOGUE, *own], options.repository))
+        return 0
+    return _export(options, own, out)
+
+
+def _export(options: argparse.Namespace, own: list[Network], out: Console) -> int:
+    from emoserve_export.exporting import Choices, export
+
+    some = bool(options.networks or own)
+    chosen = [*_chosen(options.networks), *own] if some else list(CATALOGUE)
+    choices = Choices(options.profile, options.force, options.keep, not some)
     with out.status("") as status:
         report = export(
             chosen,
@@ -65,9 +96,24 @@ def _run(options: argparse.Namespace, out: Console) -> int:
     if report.rows:
         out.print(parity_table(report.rows))
     exported = len(report.versions) - len(report.skipped)
-    changed = ", ".join(report.changed) or "nothing changed"
-    out.print(f"{exported} exported, {len(report.skipped)} up to date; {changed}", markup=False)
+    changed = ", ".join(report.changed) or "nothing"
+    out.print(f"{exported} exported, {len(report.skipped)} up to date; changed: {changed}")
     return 0
+
+
+def _check(options: argparse.Namespace, out: Console) -> int:
+    from emoserve_export.configs.lint import check_repository
+
+    beside = options.repository.resolve().parent / "docs" / "contracts.md"
+    contract = options.contract or (beside if beside.is_file() else None)
+    problems, count = check_repository(options.repository, contract)
+    for problem in problems:
+        out.print(problem, style="red", markup=False)
+    against = (
+        f"their graphs and {contract.name}" if contract else "their graphs (no contract found)"
+    )
+    out.print(f"{count} models against {against}: {len(problems)} problems")
+    return 1 if problems else 0
 
 
 def _chosen(names: Sequence[str]) -> list[Network]:
@@ -75,7 +121,7 @@ def _chosen(names: Sequence[str]) -> list[Network]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ExportError(f"unknown networks {unknown}; known are {sorted(known)}")
-    return [known[name] for name in names] if names else list(CATALOGUE)
+    return [known[name] for name in names]
 
 
 def parity_table(rows: Sequence[Comparison]) -> Table:

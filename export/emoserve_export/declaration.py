@@ -97,10 +97,9 @@ class Labels:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The named, versioned function that makes this network's inputs."""
+    """The function that makes this network's inputs; its name carries its version."""
 
     name: str
-    version: int = 1
     description: str = ""
 
 

@@ -170,7 +170,7 @@ def version_files(converted: Converted, version: int) -> dict[str, bytes]:
     facts = {
         "emoserve.network": network.name,
         "emoserve.version": str(version),
-        "emoserve.preprocessing": f"{network.preprocessing.name}/{network.preprocessing.version}",
+        "emoserve.preprocessing": network.preprocessing.name,
         "emoserve.source": network.source,
         "emoserve.licence": network.licence,
         "emoserve.checkpoint_sha256": " ".join(c.sha256() for c in network.checkpoint),
