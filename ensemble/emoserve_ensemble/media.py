@@ -160,7 +160,7 @@ class _Decoding:
         self._deadline_s = time.monotonic() + limits.max_decode_s
         self.produced = False
 
-    def decode(self, packet: av.Packet[Any]) -> Iterator[MediaEvent]:
+    def decode(self, packet: "av.Packet[Any]") -> Iterator[MediaEvent]:
         frame: Any
         for frame in packet.decode():
             if time.monotonic() > self._deadline_s:
