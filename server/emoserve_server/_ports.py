@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from emoserve_server._errors import PortTakenError
@@ -56,14 +57,21 @@ def holder_of(port: int) -> str | None:
     """Return `name (pid n)` of the process that listens on a port, where Linux tells us."""
     inodes = _listening_inodes(port)
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {str(entry.readlink()) for entry in (process / "fd").iterdir()}
+        if inodes.intersection(_open_files(process)):
             name = (process / "comm").read_text().strip()
-        except OSError:
-            continue  # ended meanwhile, or somebody else's
-        if links & inodes:
             return f"{name} (pid {process.name})"
     return None
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    """Yield what a process has open; nothing where it ended or is somebody else's."""
+    try:
+        entries = list((process / "fd").iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        with suppress(OSError):  # closed meanwhile
+            yield str(entry.readlink())
 
 
 def _listening_inodes(port: int) -> set[str]:
