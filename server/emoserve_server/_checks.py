@@ -94,8 +94,9 @@ def stub() -> Check:
         check=False,
     )
     missing = re.findall(r"(\S+) => not found", traced.stdout)
-    if missing:
-        return Check(name, FAIL, f"{', '.join(missing)} not found", "reinstall nvidia-pytriton")
+    if missing or traced.returncode:
+        found = f"{', '.join(missing)} not found" if missing else traced.stderr.strip()
+        return Check(name, FAIL, found, "pip install --force-reinstall nvidia-pytriton==0.7.0")
     return Check(name, OK, f"stub for Python {python_tag()}, {libpython_name()}")
 
 
@@ -105,7 +106,7 @@ def triton() -> Check:
         assembly = assemble()
     except MachineError as error:
         return Check("tritonserver", FAIL, "does not run", str(error))
-    return Check("tritonserver", OK, f"{assembly.tritonserver} ({len(assembly.flags)} options)")
+    return Check("tritonserver", OK, f"runs, knows {len(assembly.flags)} options")
 
 
 def numpy() -> Check:

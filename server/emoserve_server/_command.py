@@ -44,7 +44,14 @@ def tritonserver_command(
     exit_timeout_s: float,
     extra: Sequence[str] = (),
 ) -> list[str]:
-    """Return the command; flags this tritonserver does not know are left out."""
+    """Return the command; flags of ours that this tritonserver does not know are left out.
+
+    Raises:
+        ValueError: an extra argument is an option that it does not know.
+    """
+    for argument in extra:
+        if argument.startswith("--") and argument.split("=", 1)[0] not in assembly.flags:
+            raise ValueError(f"tritonserver 2.51 has no option {argument.split('=', 1)[0]}")
     ours = [
         f"--model-repository={repository}",
         f"--backend-directory={assembly.backends}",

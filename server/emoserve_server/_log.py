@@ -81,10 +81,14 @@ class Relay:
 
 
 def telling_lines(path: Path, limit: int = 15) -> tuple[str, ...]:
-    """Return the lines of a log that say what failed, each once, at most `limit`."""
+    """Return the lines of a log that say what failed, each once, at most `limit`.
+
+    Where none is marked as an error, the last five are returned.
+    """
     kept: dict[str, None] = {}
     following = False
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for line in lines:
         if _ERROR.search(line):
             following = True
             kept[_without_stamp(line)] = None
@@ -92,7 +96,7 @@ def telling_lines(path: Path, limit: int = 15) -> tuple[str, ...]:
             kept[line.rstrip()] = None
         else:
             following = False
-    return tuple(kept)[-limit:]
+    return tuple(kept)[-limit:] or tuple(lines[-5:])
 
 
 def _without_stamp(line: str) -> str:

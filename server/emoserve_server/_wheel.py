@@ -6,7 +6,6 @@ Importing pytriton patches other packages and starts services, so only its files
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import importlib.metadata
 import importlib.util
 import os
@@ -106,16 +105,23 @@ def find_libpython() -> Path | None:
         MachineError: there is none at all; the message names the package that brings it.
     """
     for folder in (sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix) / "lib"):
-        if folder and (Path(folder) / libpython_name()).exists():
-            return Path(folder) / libpython_name()
-    try:
-        ctypes.CDLL(libpython_name(), mode=os.RTLD_LAZY | os.RTLD_LOCAL)
-    except OSError as error:
+        candidate = Path(folder or "/") / libpython_name()
+        if candidate.exists() and _loads(str(candidate)):
+            return candidate
+    if not _loads(libpython_name()):
         raise MachineError(
             f"{libpython_name()} is missing, which Triton's Python backend is linked to: "
             f"{_libpython_remedy()}"
-        ) from error
+        )
     return None
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library, mode=os.RTLD_LAZY | os.RTLD_LOCAL)
+    except OSError:
+        return False
+    return True
 
 
 def _libpython_remedy() -> str:

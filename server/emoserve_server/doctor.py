@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from emoserve_server import _checks
@@ -81,12 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(checks: Iterable[Check]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("check", "", "found", "what to do"):
-        table.add_column(heading, overflow="fold")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
     for check in checks:
         colour = _COLOURS[check.status]
-        table.add_row(check.name, f"[{colour}]{check.status}[/]", check.found, check.remedy)
+        table.add_row(check.name, f"[{colour}]{check.status}[/]", escape(check.found))
+        if check.remedy:
+            table.add_row("", "", f"[{colour}]->[/] {escape(check.remedy)}")
     return table
 
 
