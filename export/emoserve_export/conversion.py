@@ -46,9 +46,11 @@ def convert(network: Network) -> Converted:
         references = answers  # the graph is the trained network
     else:
         module = build_module(network)
+        references = [graph.run_module(network, module, inputs) for inputs in samples]
+        if network.prepare:
+            getattr(module, network.prepare)()
         model = graph.export_graph(network, module)
         session = parity.open_session(model)
-        references = [graph.run_module(network, module, inputs) for inputs in samples]
         answers = [parity.run_session(session, inputs) for inputs in samples]
     rows = parity.compare(network, "onnx", zip(references, answers, strict=True))
     require_parity(rows)

@@ -171,6 +171,8 @@ class Network:
             None when the checkpoint is an ONNX file. Its `forward` takes the inputs in order and
             returns the outputs in order.
         checkpoint: one or more sources whose tensors together are the module's state.
+        prepare: a method of the module that is called before export (merging adapters, fusing);
+            the trained network's answers are taken before it.
         renames: for an ONNX file, its tensor names -> the declared ones.
         samples: returns inputs for a number of items and a seed; by default random values in
             the declared ranges.
@@ -187,6 +189,7 @@ class Network:
     build: "Callable[[], nn.Module] | str | None" = None
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing("none"))
     labels: Mapping[str, Labels] = field(default_factory=dict)
+    prepare: str = ""
     renames: Mapping[str, str] = field(default_factory=dict)
     tolerance: Tolerance = field(default_factory=Tolerance)
     budget: Budget = field(default_factory=Budget)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import torch
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from torch import nn
 
 from emoserve_export.declaration import Arrays, Axis, Network, Tensor
@@ -27,6 +27,7 @@ ONNX_TYPES = {
     "uint8": TensorProto.UINT8,
     "bool": TensorProto.BOOL,
 }
+_AS_EXPORTED = "exported."
 EXAMPLE_ITEMS = 3  # not 1: torch.export would take a batch of one for a constant
 
 
@@ -47,8 +48,8 @@ def export_graph(network: Network, module: nn.Module) -> ModelProto:
                 tuple(torch.from_numpy(inputs[tensor.name]) for tensor in network.inputs),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[tensor.name for tensor in network.inputs],
-                output_names=[tensor.name for tensor in network.outputs],
+                input_names=[_AS_EXPORTED + tensor.name for tensor in network.inputs],
+                output_names=[_AS_EXPORTED + tensor.name for tensor in network.outputs],
                 dynamic_shapes=tuple(_dynamic(tensor) for tensor in network.inputs),
                 external_data=False,
                 verbose=False,
@@ -56,7 +57,20 @@ def export_graph(network: Network, module: nn.Module) -> ModelProto:
         except (torch.onnx.errors.OnnxExporterError, RuntimeError, TypeError, ValueError) as err:
             raise GraphError(f"{network.name}: torch.onnx.export failed: {err}") from err
     assert program is not None
-    return finished(network, program.model_proto)
+    model = program.model_proto
+    _name_as_declared(network, model)
+    return finished(network, model)
+
+
+def _name_as_declared(network: Network, model: ModelProto) -> None:
+    """Give inputs and outputs their declared names.
+
+    The exporter names inner values after operators, so an output called `embedding` would meet an
+    inner value of that name: inner ones step aside.
+    """
+    declared = [tensor.name for tensor in (*network.inputs, *network.outputs)]
+    rename(model, {name: f"{name}.inner" for name in declared})
+    rename(model, {_AS_EXPORTED + name: name for name in declared})
 
 
 def _dynamic(tensor: Tensor) -> dict[int, object]:
@@ -82,11 +96,18 @@ def read_graph(network: Network, data: bytes) -> ModelProto:
 
 
 def rename(model: ModelProto, names: Mapping[str, str]) -> None:
-    """Rename tensors of the top graph, in place."""
-    for node in model.graph.node:
+    """Rename tensors in place, in the inner graphs of If and Loop too."""
+    _rename_graph(model.graph, names)
+
+
+def _rename_graph(graph: GraphProto, names: Mapping[str, str]) -> None:
+    for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-    for value in (*model.graph.input, *model.graph.output):
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename_graph(inner, names)
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
         value.name = names.get(value.name, value.name)
 
 
