@@ -1,0 +1,210 @@
+"""The synchronous client. Each method runs the flow of the same name; `_async_client` awaits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from emoserve_client import _admin, _pipelines
+from emoserve_client._base import BaseClient
+from emoserve_client._drive import Driver
+from emoserve_client._flow import Flow
+from emoserve_client._inputs import Media, Picture, Sound
+from emoserve_client._metadata import ModelState, ModelStatistics, ServerInfo
+from emoserve_client._model import Model
+from emoserve_client._results import (
+    EmotionAnalysis,
+    FaceAnalysis,
+    SpeechAnalysis,
+    TextAnalysis,
+    Utterance,
+    VideoAnalysis,
+)
+from emoserve_client._session import changed_settings
+from emoserve_client._streams import VideoStream
+from emoserve_client._transport import Connector
+
+T = TypeVar("T")
+
+
+class EmotionClient(BaseClient):
+    """Emotions from pictures, sound, words and clips, from a Triton server.
+
+    Any number of threads may use one client; a forked child may too. Close it, or use `with`.
+
+    >>> with EmotionClient("grpc://127.0.0.1:8001") as client:
+    ...     client.text("What a wonderful day!").emotions.top
+    """
+
+    def _start(self, connector: Connector) -> None:
+        self._driver = Driver(connector)
+
+    def _run(self, flow: Flow[T]) -> T:
+        return self._driver.run(flow)
+
+    def face(self, image: Picture, *, timeout_s: float | None = None) -> FaceAnalysis:
+        """Every face in a picture.
+
+        Args:
+            image: a file, its bytes, or uint8 [height, width, 3] RGB or [height, width] grey.
+            timeout_s: for this call; default: the client's.
+
+        Raises:
+            InputError: the picture is unusable.
+            ServerError, NoAnswerError: see `emoserve_client.errors`; the same for all methods.
+        """
+        return self._run(_pipelines.face(self._session, image, self._timeout(timeout_s)))
+
+    def speech(
+        self, audio: Sound, *, rate_hz: int | None = None, timeout_s: float | None = None
+    ) -> SpeechAnalysis:
+        """The voice in a recording.
+
+        Args:
+            audio: a file, its bytes, or float32 in [-1, 1] or int16, [samples] or
+                [channels, samples].
+            rate_hz: samples a second, for an array.
+            timeout_s: for this call; default: the client's.
+
+        Raises:
+            InputError: the recording is unusable.
+        """
+        flow = _pipelines.speech(self._session, audio, rate_hz, self._timeout(timeout_s))
+        return self._run(flow)
+
+    def text(self, text: str, *, timeout_s: float | None = None) -> TextAnalysis:
+        """The words of a text.
+
+        Raises:
+            InputError: the text is blank or too long.
+        """
+        return self._run(_pipelines.text(self._session, text, self._timeout(timeout_s)))
+
+    def emotion(
+        self,
+        *,
+        images: Picture | Sequence[Picture] | None = None,
+        audio: Sound | None = None,
+        text: str | None = None,
+        rate_hz: int | None = None,
+        timeout_s: float | None = None,
+    ) -> EmotionAnalysis:
+        """One moment from any of pictures, sound and words, fused.
+
+        Raises:
+            InputError: nothing was given, or nothing of it is usable.
+        """
+        timeout_s = self._timeout(timeout_s)
+        flow = _pipelines.emotion(self._session, images, audio, text, rate_hz, timeout_s)
+        return self._run(flow)
+
+    def video(
+        self,
+        media: Media,
+        *,
+        transcript: str | None = None,
+        options: Mapping[str, object] | None = None,
+        on_utterance: Callable[[Utterance], None] | None = None,
+        timeout_s: float | None = None,
+    ) -> VideoAnalysis:
+        """A whole clip.
+
+        Args:
+            media: a file or its bytes.
+            transcript: what is said, if known; else it is recognised.
+            options: passed on to the pipeline.
+            on_utterance: called with each utterance as it comes, to show progress.
+            timeout_s: for this call; default: the client's `video_timeout_s`.
+
+        Raises:
+            InputError: the clip is unusable.
+        """
+        with self.stream_video(
+            media, transcript=transcript, options=options, timeout_s=timeout_s
+        ) as stream:
+            utterances = []
+            for utterance in stream:
+                utterances.append(utterance)
+                if on_utterance is not None:
+                    on_utterance(utterance)
+            return VideoAnalysis(tuple(utterances), stream.summary, stream.models)
+
+    def stream_video(
+        self,
+        media: Media,
+        *,
+        transcript: str | None = None,
+        options: Mapping[str, object] | None = None,
+        timeout_s: float | None = None,
+    ) -> VideoStream:
+        """The utterances of a clip as they come; then the stream has the `summary`.
+
+        Leaving the loop cancels the request on the server.
+        """
+        timeout_s = self._video_timeout(timeout_s)
+        flow = _pipelines.video(self._session, media, transcript, options, timeout_s)
+        return VideoStream(self._driver.iterate(flow))
+
+    def model(self, name: str, version: str = "") -> Model:
+        """Any model of the server, to call with plain tensors."""
+        return Model(self._session, self._driver, name, version)
+
+    def server(self) -> ServerInfo:
+        """The server's name, version and extensions."""
+        return self._run(_admin.server(self._session, self._timeout(None)))
+
+    def models(self) -> tuple[ModelState, ...]:
+        """Every model in the server's repository, and whether it is ready."""
+        return self._run(_admin.models(self._session, self._timeout(None)))
+
+    def statistics(
+        self, model: str = "", version: str = ""
+    ) -> dict[str, tuple[ModelStatistics, ...]]:
+        """What the models have done since each server started, by address."""
+        return self._run(_admin.statistics(self._session, model, version, self._timeout(None)))
+
+    def is_ready(self, model: str = "", version: str = "") -> bool:
+        """Whether a server answers that it, or the model, takes requests. Never raises for «no»."""
+        return self._run(_admin.is_ready(self._session, model, version))
+
+    def wait_ready(self, model: str = "", *, timeout_s: float = 60.0) -> None:
+        """Returns once the server, or the model, takes requests.
+
+        Raises:
+            DeadlineError: it does not within `timeout_s`.
+        """
+        self._run(_admin.wait_ready(self._session, model, timeout_s))
+
+    def load(self, model: str) -> tuple[str, ...]:
+        """Loads a model on every server; returns their addresses."""
+        return self._run(_admin.load(self._session, model, self._timeout(None)))
+
+    def unload(self, model: str) -> tuple[str, ...]:
+        """Unloads a model on every server; returns their addresses."""
+        return self._run(_admin.unload(self._session, model, self._timeout(None)))
+
+    def with_options(self, **settings: object) -> EmotionClient:
+        """The same client with other settings (`timeout_s`, `retry`, `headers`, ...).
+
+        It shares the connections: close only one of them.
+        """
+        other = object.__new__(EmotionClient)
+        other._session = self._session.changed(changed_settings(self._session.settings, settings))
+        other._driver = self._driver
+        return other
+
+    def close(self) -> None:
+        """Closes all connections; a later call opens them again."""
+        self._driver.close()
+
+    def __enter__(self) -> EmotionClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
