@@ -40,15 +40,13 @@ class PocketSphinx:
     def __init__(self) -> None:
         from pocketsphinx import Decoder
 
-        self._decoder = Decoder(samprate=16000.0, loglevel="FATAL")
-        self._cmn = self._decoder.get_cmn(False)
+        # Cepstral means of each utterance alone: one caller's sound must not colour the next's.
+        self._decoder = Decoder(samprate=16000.0, cmn="batch", loglevel="FATAL")
 
     def words(self, samples: Floats) -> list[Word]:
         if len(samples) < 1600:
             return []
         pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-        # Its cepstral mean adapts to what it hears; one caller's sound must not colour the next's.
-        self._decoder.set_cmn(self._cmn)
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, full_utt=True)
         self._decoder.end_utt()

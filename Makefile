@@ -1,0 +1,55 @@
+# emoserve: `make help` lists what there is. Each target sets up all it needs.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+CLIP ?=
+DEMO_EXTRAS := plot,ensemble,server,export,demo
+TEST_EXTRAS := $(DEMO_EXTRAS),observability,training,loadtests,dev
+
+.PHONY: help demo test lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## export, start Triton, analyse a clip (CLIP=path for your own), show the answer
+	@$(BIN)/python demo/run.py $(if $(CLIP),--clip "$(CLIP)")
+
+test: $(VENV)/.test model_repository/manifest.json  ## run all tests, against a real Triton
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test  ## what CI checks beside the tests: ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.test  ## put the code into the house's format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## remove the environment and all that was built; the caches in ~/.cache/emoserve stay
+	rm -rf $(VENV) out runs dist model_repository/*/*/model.onnx model_repository/manifest.json
+
+model_repository/manifest.json: $(VENV)/.test $(shell find export ensemble -name '*.py' -o -name '*.safetensors')
+	@$(BIN)/emoserve export
+	@touch $@
+
+$(BIN)/python:
+	@python=$$(for name in python3.11 python3.12 python3.10 python3; do \
+	    $$name -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	        && { echo $$name; break; }; done); \
+	if [ -z "$$python" ]; then echo "emoserve needs Python 3.10, 3.11 or 3.12 on the PATH" >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$($$python --version)"; \
+	$$python -m venv $(VENV) || { echo "install the venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing what the demo needs (a few minutes the first time)"
+	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[$(DEMO_EXTRAS)]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing what the tests need (a few minutes the first time)"
+	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[$(TEST_EXTRAS)]'
+	@touch $@ $(VENV)/.demo
