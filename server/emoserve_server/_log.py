@@ -10,6 +10,8 @@ from typing import TextIO
 
 _LOADED = re.compile(r"successfully loaded '([^']+)'")
 _ERROR = re.compile(r"^E\d{4} |^error:|Internal - |Traceback|^\w*Error: ")
+# Said on every machine without a GPU, or once more in the next line.
+_REPEATED = re.compile(r"CudaDriverHelper|ERROR: Failed to create instance|^error: creating server")
 _NOISE = re.compile(r"^[IWV]\d{4} |^\s*$|^[|+]")
 
 _HINTS = (
@@ -89,9 +91,11 @@ def telling_lines(path: Path, limit: int = 15) -> tuple[str, ...]:
     following = False
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for line in lines:
-        if _ERROR.search(line):
+        if _REPEATED.search(line):
+            following = False
+        elif _ERROR.search(line):
             following = True
-            kept[_without_stamp(line)] = None
+            kept[_readable(line)] = None
         elif following and not _NOISE.match(line):
             kept[line.rstrip()] = None
         else:
@@ -99,9 +103,15 @@ def telling_lines(path: Path, limit: int = 15) -> tuple[str, ...]:
     return tuple(kept)[-limit:] or tuple(lines[-5:])
 
 
-def _without_stamp(line: str) -> str:
-    """Return an error line without Triton's `E1121 08:57:46.123 77 file.cc:12]`."""
-    return re.sub(r"^E\d{4} [^\]]*\] ", "", line).strip().strip('"')
+def _readable(line: str) -> str:
+    """Return an error line without its stamp, and of its Python frames the first of a file.
+
+    Triton writes `E1121 08:57:46.123 77 file.cc:12] "what\\n\\nAt:\\n  frame\\n  frame"`.
+    """
+    text = re.sub(r"^E\d{4} [^\]]*\] ", "", line).strip().strip('"')
+    what, _, frames = text.partition(r"\n\nAt:\n")
+    places = [frame.strip() for frame in frames.split(r"\n") if not frame.strip().startswith("<")]
+    return f"{what} (at {places[0]})" if frames and places else what
 
 
 def hints(path: Path) -> tuple[str, ...]:
