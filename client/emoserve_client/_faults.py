@@ -57,6 +57,11 @@ _WORDS = (
 )
 # Only these are open to what the words say: an INVALID message may quote anything.
 _VAGUE = {Kind.UNAVAILABLE, Kind.BUSY, Kind.FAILED, Kind.CANCELLED}
+# Triton's own complaints about a request: core/src/infer_request.cc.
+_BAD_INPUT = re.compile(
+    r"^(unexpected (shape|datatype|inference input)|expected number of inputs"
+    r"|(inference )?input .* (byte size|data type)|.*missing required input)"
+)
 _REQUEST_ID = re.compile(r"^\[request id: [^\]]*\] ")
 
 
@@ -84,8 +89,12 @@ def http_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
 
 def text_fault(message: str) -> Fault:
     """The fault for an error that came without a status, in the middle of a stream."""
-    kind = Kind.INVALID if reason_of(message)[0] else _by_words(Kind.FAILED, message)
-    return Fault(kind, _message(message))
+    text = _message(message)
+    if reason_of(text)[0] or _BAD_INPUT.search(text):
+        return Fault(Kind.INVALID, text)
+    if text.startswith("Request for unknown model"):
+        return Fault(Kind.NOT_FOUND, text)
+    return Fault(_by_words(Kind.FAILED, text), text)
 
 
 def reason_of(message: str) -> tuple[str, str]:

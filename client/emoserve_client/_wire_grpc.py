@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Proto
 from tritonclient.grpc import service_pb2 as pb
 
+from emoserve_client._faults import text_fault
 from emoserve_client._message import Buffer, Fault, Kind, Message, Raw
 from emoserve_client._metadata import (
     DURATIONS,
@@ -28,8 +29,6 @@ from emoserve_client._tensors import decode
 
 T = TypeVar("T")
 SERVICE = "/inference.GRPCInferenceService/"
-# Triton tells the status of a failed stream only when asked; otherwise it answers OK with a text.
-STREAM_HEADERS = {"triton_grpc_error": "true"}
 _RAW_INPUT_CONTENTS = b"\x3a"  # field 7, length-delimited
 
 
@@ -44,7 +43,9 @@ class GrpcWire:
     def stream(self, request: Request) -> Message[Reply | None]:
         parts = (_infer_bytes(request),)
         path = SERVICE + "ModelStreamInfer"
-        return Message("stream", path, parts, _stream_reply, STREAM_HEADERS)
+        # Not with the header `triton_grpc_error: true`, which would give a failed stream a status:
+        # Triton 2.51 then crashes (signal 11) within a few failed streams. Its text must do.
+        return Message("stream", path, parts, _stream_reply)
 
     def ready(self, model: str = "", version: str = "") -> Message[bool]:
         if model:
@@ -213,8 +214,7 @@ def _parameters(given: Any) -> Mapping[str, Parameter]:
 def _stream_reply(raw: Raw) -> Reply | None:
     answer = _parsed(pb.ModelStreamInferResponse, raw)
     if answer.error_message:
-        # A server that does not know `triton_grpc_error` answers so.
-        raise Fault(Kind.FAILED, answer.error_message)
+        raise text_fault(answer.error_message)
     reply = _reply_of(answer.infer_response)
     return reply if reply.outputs else None
 

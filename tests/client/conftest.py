@@ -1,138 +1,125 @@
-"""A real Triton with three small models: the client's own test server."""
+"""One suite, several ways: a real Triton with small models, reached by gRPC and HTTP, in threads
+and in asyncio, and the fake."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+import asyncio
+import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from emoserve_client import AsyncEmotionClient, EmotionClient, Retry
+from emoserve_server import EmbeddedTriton
 
 REPOSITORY = Path(__file__).parent / "repository"
+NO_RETRY = Retry(attempts=1)
+Serve = Callable[..., EmbeddedTriton]
 
 
-def free_port() -> int:
-    """A TCP port on loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="session")
+def triton() -> Iterator[EmbeddedTriton]:
+    """The session's server: `echo`, `faulty` and `ticker`."""
+    with EmbeddedTriton(
+        REPOSITORY,
+        http_port=0,
+        grpc_port=0,
+        metrics_port=0,
+        extra_args=["--disable-auto-complete-config"],
+    ) as server:
+        yield server
 
 
-@dataclass
-class Triton:
-    """One running tritonserver."""
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """A function that starts one more server for one test."""
+    with ExitStack() as running:
 
-    http_port: int
-    grpc_port: int
-    process: subprocess.Popen[bytes]
-    log: Path
-    extra: dict[str, str] = field(default_factory=dict)
+        def start(*extra_args: str, **options: Any) -> EmbeddedTriton:
+            ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "exit_timeout_s": 5.0}
+            arguments = ["--disable-auto-complete-config", *extra_args]
+            server = EmbeddedTriton(REPOSITORY, extra_args=arguments, **{**ports, **options})
+            return running.enter_context(server)
 
-    @property
-    def grpc_url(self) -> str:
-        return f"grpc://127.0.0.1:{self.grpc_port}"
+        yield start
 
-    @property
-    def http_url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"tritonserver ended:\n{self.log.read_text()[-3000:]}")
+class Blocking:
+    """An asynchronous object with a synchronous face: the same test runs on both clients."""
+
+    def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner, self._loop = inner, loop
+
+    def __getattr__(self, name: str) -> Any:
+        return self._outer(getattr(self._inner, name))
+
+    def _outer(self, value: Any) -> Any:
+        if inspect.isawaitable(value):
+            return self._outer(self._loop.run_until_complete(value))
+        if callable(value):
+            return lambda *args, **kwargs: self._outer(value(*args, **kwargs))
+        if hasattr(value, "__anext__") or type(value).__name__.startswith("Async"):
+            return Blocking(value, self._loop)
+        return value
+
+    def __iter__(self) -> Iterator[Any]:
+        async def following() -> Any:
+            return await anext(self._inner)
+
+        while True:
             try:
-                urllib.request.urlopen(f"{self.http_url}/v2/health/ready", timeout=1).close()
+                yield self._loop.run_until_complete(following())
+            except StopAsyncIteration:
                 return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        raise RuntimeError(f"tritonserver is not ready:\n{self.log.read_text()[-3000:]}")
 
-    def stop(self, timeout_s: float = 10.0) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+    def close(self) -> None:
+        ending = getattr(self._inner, "aclose", None) or self._inner.close
+        self._loop.run_until_complete(ending())
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    def __enter__(self) -> Blocking:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-@pytest.fixture(scope="session")
-def backends(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backend directory with the Python backend and this Python's stub."""
-    pytriton = pytest.importorskip("pytriton", reason="needs the extra `server`")
-    home = Path(pytriton.__file__).parent / "tritonserver"
-    folder = tmp_path_factory.mktemp("backends")
-    shutil.copytree(home / "backends" / "python", folder / "python")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = home / "python_backend_stubs" / version / "triton_python_backend_stub"
-    shutil.copy(stub, folder / "python" / stub.name)
-    return folder
+@pytest.fixture
+def open_client() -> Iterator[Callable[..., Any]]:
+    """A function that makes a client, `way` being `sync` or `async`; all are closed at the end."""
+    loop = asyncio.new_event_loop()
+    with ExitStack() as opened:
+
+        def make(way: str, url: object = None, **options: Any) -> Any:
+            options = {"timeout_s": 20.0, **options}
+            if way == "sync":
+                return opened.enter_context(EmotionClient(url, **options))  # type: ignore[arg-type]
+            client = AsyncEmotionClient(url, **options)  # type: ignore[arg-type]
+            return opened.enter_context(Blocking(client, loop))
+
+        yield make
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
 
 
-@pytest.fixture(scope="session")
-def start_triton(
-    backends: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., Triton]]:
-    """A function that starts one more tritonserver; all are stopped at the end."""
-    running: list[Triton] = []
-
-    def start(
-        *arguments: str,
-        repository: Path = REPOSITORY,
-        wait: bool = True,
-        http_port: int | None = None,
-        grpc_port: int | None = None,
-    ) -> Triton:
-        import pytriton
-
-        home = Path(pytriton.__file__).parent
-        http_port, grpc_port = http_port or free_port(), grpc_port or free_port()
-        log = tmp_path_factory.mktemp("triton") / "log.txt"
-        environment = dict(os.environ)
-        environment["LD_LIBRARY_PATH"] = str(home.parent / "nvidia_pytriton.libs")
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-        command = [
-            str(home / "tritonserver" / "bin" / "tritonserver"),
-            f"--model-repository={repository}",
-            f"--backend-directory={backends}",
-            "--http-address=127.0.0.1",
-            "--grpc-address=127.0.0.1",
-            f"--http-port={http_port}",
-            f"--grpc-port={grpc_port}",
-            "--allow-metrics=false",
-            "--disable-auto-complete-config",
-            *arguments,
-        ]
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                command, env=environment, stdout=sink, stderr=subprocess.STDOUT
-            )
-        triton = Triton(http_port, grpc_port, process, log)
-        running.append(triton)
-        if wait:
-            triton.wait_ready()
-        return triton
-
-    yield start
-    for triton in running:
-        if triton.process.poll() is None:
-            triton.stop()
+def url_of(server: EmbeddedTriton, protocol: str) -> str:
+    """The server's address for `grpc` or `http`."""
+    return server.grpc_url if protocol == "grpc" else server.http_url
 
 
-@pytest.fixture(scope="session")
-def triton(start_triton: Callable[..., Triton]) -> Triton:
-    """The session's server."""
-    return start_triton()
+@pytest.fixture(params=["grpc", "http"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["sync", "async"])
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def client(way: str, protocol: str, triton: EmbeddedTriton, open_client: Callable[..., Any]) -> Any:
+    """A client of the session's server that sends every call once: four of them in turn."""
+    return open_client(way, url_of(triton, protocol), retry=NO_RETRY)
