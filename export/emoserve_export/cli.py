@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from emoserve_export.catalogue import CATALOGUE
 from emoserve_export.declaration import Network
 from emoserve_export.errors import ExportError, ParityError
 from emoserve_export.listing import catalogue_table
 from emoserve_export.parity import Comparison
+from emoserve_export.tables import parity_table
 from emoserve_export.user_file import load_declaration
 
 
@@ -122,37 +122,6 @@ def _chosen(names: Sequence[str]) -> list[Network]:
     if unknown:
         raise ExportError(f"unknown networks {unknown}; known are {sorted(known)}")
     return [known[name] for name in names]
-
-
-def parity_table(rows: Sequence[Comparison]) -> Table:
-    """Return the comparisons as a table."""
-    table = Table(title="Against the trained network")
-    for heading in (
-        "network",
-        "output",
-        "stage",
-        "items",
-        "max abs",
-        "max rel",
-        "cosine",
-        "argmax",
-        "",
-    ):
-        table.add_column(heading, justify="left" if heading in ("network", "output") else "right")
-    for row in rows:
-        table.add_row(
-            row.network,
-            row.output,
-            row.stage,
-            str(row.items),
-            f"{row.max_absolute:.1e}",
-            f"{row.max_relative:.1e}",
-            f"{row.cosine:.6f}",
-            f"{row.agreement:.3f}",
-            "ok" if row.passed else row.problem,
-            style=None if row.passed else "red",
-        )
-    return table
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from onnx import ModelProto
 
-from emoserve_export import graph, parity
+from emoserve_export import graph
 from emoserve_export.declaration import Arrays, Network
-from emoserve_export.errors import DeclarationError, ParityError
-from emoserve_export.parity import Comparison
+from emoserve_export.errors import DeclarationError
+from emoserve_export.parity import Comparison, Subject, compare, parity_samples, require_parity
+from emoserve_export.sessions import open_session, run_session
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,23 +39,23 @@ def convert(network: Network) -> Converted:
         GraphError: the graph cannot be made or is not valid.
         ParityError: the graph answers differently.
     """
-    samples = parity.parity_samples(network)
+    samples = parity_samples(network)
     if network.build is None:
         model = graph.read_graph(network, _only_source(network))
-        session = parity.open_session(model)
-        answers = [parity.run_session(session, inputs) for inputs in samples]
-        references = answers  # the graph is the trained network
+        session = open_session(model)
+        references = answers = [run_session(session, inputs) for inputs in samples]
     else:
         module = build_module(network)
         references = [graph.run_module(network, module, inputs) for inputs in samples]
         if network.prepare:
             getattr(module, network.prepare)()
         model = graph.export_graph(network, module)
-        session = parity.open_session(model)
-        answers = [parity.run_session(session, inputs) for inputs in samples]
-    rows = parity.compare(network, "onnx", zip(references, answers, strict=True))
+        session = open_session(model)
+        answers = [run_session(session, inputs) for inputs in samples]
+    rows = compare(Subject.of(network), "onnx", zip(references, answers, strict=True))
     require_parity(rows)
-    return Converted(network, model, tuple(zip(samples, references, strict=True)), tuple(rows))
+    pairs = tuple(zip(samples, references, strict=True))
+    return Converted(network, model, pairs, tuple(rows))
 
 
 def build_module(network: Network) -> "nn.Module":
@@ -80,14 +81,3 @@ def _only_source(network: Network) -> bytes:
     if len(network.checkpoint) != 1:
         raise DeclarationError(f"{network.name}: without `build` it needs one ONNX file")
     return network.checkpoint[0].read()
-
-
-def require_parity(rows: list[Comparison]) -> None:
-    """Raise ParityError when a comparison failed."""
-    failed = [row for row in rows if not row.passed]
-    if failed:
-        first = failed[0]
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise ParityError(
-            f"{first.network}: {first.output} after {first.stage} {first.problem}{more}", rows
-        )

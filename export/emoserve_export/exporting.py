@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emoserve_export import graph
+from emoserve_export import golden, graph
 from emoserve_export.catalogue import TOKENIZER
 from emoserve_export.configs.generate import (
     Profile,
@@ -25,6 +25,7 @@ from emoserve_export.fingerprint import fingerprint, tool_versions
 from emoserve_export.manifest import changed_files
 from emoserve_export.parity import Comparison
 from emoserve_export.publish import Publication
+from emoserve_export.sessions import open_session, run_session
 
 Progress = Callable[[str, str], None]
 
@@ -71,12 +72,38 @@ def export(
         for network in networks:
             _export_network(network, publication, choices, report, progress)
         if choices.with_steps:
-            for step in STEPS:
-                publication.stage(step.name, step_files(step, choices.profile))
+            _export_steps(networks, publication, choices, report, progress)
+        _drop_stale_goldens(publication, choices, report)
         publication.manifest.profile = choices.profile
         progress("repository", "publishing")
         report.changed = publication.commit()
     return report
+
+
+def _export_steps(
+    networks: Sequence[Network],
+    publication: Publication,
+    choices: Choices,
+    report: Report,
+    progress: Progress,
+) -> None:
+    for step in STEPS:
+        publication.stage(step.name, step_files(step, choices.profile))
+    wanted = [f"{name}/1/{golden.FILE}" for name in golden.PIPELINES]
+    there = all(name in publication.manifest.files for name in wanted)
+    if there and len(report.skipped) == len(networks):
+        return
+    progress("pipelines", "answering the golden requests with the trained networks")
+    for name, data in golden.pipeline_goldens(networks, TOKENIZER.read()).items():
+        publication.stage(name, {f"1/{golden.FILE}": data})
+
+
+def _drop_stale_goldens(publication: Publication, choices: Choices, report: Report) -> None:
+    """Take away what a pipeline answered with a network that has been replaced since."""
+    replaced = report.versions.keys() - set(report.skipped)
+    for step in STEPS:
+        if not choices.with_steps and replaced & set(step.networks):
+            publication.stage(step.name, {}, drop=(f"1/{golden.FILE}",))
 
 
 def _export_network(
@@ -116,6 +143,8 @@ def _damaged(publication: Publication, network: Network) -> bool:
 def _facts(converted: Converted, mark: str, declared: dict[str, bytes]) -> dict[str, Any]:
     network = converted.network
     return {
+        "tolerance": dataclasses.asdict(network.tolerance),
+        "labels": {output: list(labels.names) for output, labels in network.labels.items()},
         "fingerprint": mark,
         "precision": "fp32",
         "checkpoints": {str(source): source.sha256() for source in network.checkpoint},
@@ -178,7 +207,10 @@ def version_files(converted: Converted, version: int) -> dict[str, bytes]:
     for output, labels in network.labels.items():
         facts[f"emoserve.labels.{output}"] = ",".join(labels.names)
     graph.describe(converted.model, facts)
-    return {"model.onnx": converted.model.SerializeToString(deterministic=True)}
+    data = converted.model.SerializeToString(deterministic=True)
+    inputs, trained = converted.pairs[1]
+    answer = run_session(open_session(data), inputs)
+    return {"model.onnx": data, golden.FILE: golden.network_golden(inputs, trained, answer)}
 
 
 def declared_files(network: Network, profile: Profile) -> dict[str, bytes]:

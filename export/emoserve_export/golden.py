@@ -1,0 +1,112 @@
+"""Golden requests: what was asked at export and what the trained networks answered.
+
+They lie in the repository beside what they test and are replayed by `emoserve verify`:
+
+    <network>/<version>/golden.npz    in/<input>, trained/<output>, graph/<output>
+    <pipeline>/1/golden.npz           in/<input> as bytes, answer as JSON
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from emoserve_ensemble.arrays import Tensor as Array
+
+from emoserve_export import golden_media
+from emoserve_export.declaration import Arrays, Network
+from emoserve_export.trained import TrainedNetworks
+
+FILE = "golden.npz"
+PIPELINES = ("face", "speech", "text", "emotion", "video")
+
+
+def network_golden(inputs: Arrays, trained: Arrays, graph: Arrays) -> bytes:
+    """Return the golden request of a network.
+
+    Args:
+        inputs: what is asked.
+        trained: what the trained network answers.
+        graph: what the published graph answers; differs from `trained` by its precision.
+    """
+    return _packed({"in": inputs, "trained": trained, "graph": graph})
+
+
+def pipeline_goldens(networks: Sequence[Network], tokenizer: bytes) -> dict[str, bytes]:
+    """Return a golden request for each public pipeline, answered by the trained networks."""
+    requests = pipeline_requests()
+    answers = _pipeline_answers(requests, TrainedNetworks(networks), tokenizer)
+    return {
+        name: _packed(
+            {
+                "in": {key: _bytes(value) for key, value in requests[name].items()},
+                "answer": {"json": _bytes(json.dumps(answer).encode())},
+            }
+        )
+        for name, answer in answers.items()
+    }
+
+
+def pipeline_requests() -> dict[str, dict[str, bytes]]:
+    """Return one request for each public pipeline: input name -> bytes."""
+    picture = golden_media.png(golden_media.face_picture())
+    sound = golden_media.wav(golden_media.voice())
+    words = golden_media.TEXT.encode()
+    return {
+        "face": {"image": picture},
+        "speech": {"audio": sound},
+        "text": {"text": words},
+        "emotion": {"images": picture, "audio": sound, "text": words},
+        "video": {"media": golden_media.clip(), "transcript": words},
+    }
+
+
+def _pipeline_answers(
+    requests: Mapping[str, Mapping[str, bytes]], networks: TrainedNetworks, tokenizer_json: bytes
+) -> dict[str, list[Any]]:
+    from emoserve_ensemble import clip, emotion, face, speech, text
+    from emoserve_ensemble.tokens import Tokenizer
+    from emoserve_ensemble.tools import Tools
+
+    tools = Tools(networks, Tokenizer(tokenizer_json))
+    video, moment = requests["video"], requests["emotion"]
+    given = emotion.Given((moment["images"],), moment["audio"], moment["text"])
+    words = video["transcript"].decode()
+    batched: dict[str, Callable[[], Sequence[Any]]] = {
+        "face": lambda: face.analyze_images([requests["face"]["image"]], tools),
+        "speech": lambda: speech.analyze_sounds([requests["speech"]["audio"]], tools),
+        "text": lambda: text.analyze_texts([requests["text"]["text"]], tools),
+        "emotion": lambda: emotion.analyze_moments([given], tools),
+    }
+    answers = {name: [_json(item) for item in analyze()] for name, analyze in batched.items()}
+    answers["video"] = list(clip.analyze_clip(video["media"], tools, transcript=words))
+    return answers
+
+
+def _json(item: Any) -> Any:
+    """Return an answer as the wire has it; an InputError is raised: golden media is usable."""
+    if isinstance(item, Exception):
+        raise item
+    return item.to_json()
+
+
+def _bytes(data: bytes) -> Array:
+    return np.frombuffer(data, np.uint8)
+
+
+def _packed(groups: Mapping[str, Mapping[str, Array]]) -> bytes:
+    file = io.BytesIO()
+    arrays = {f"{g}/{name}": array for g, named in groups.items() for name, array in named.items()}
+    np.savez_compressed(file, **arrays)  # numpy gives every member the same date
+    return file.getvalue()
+
+
+def unpacked(data: bytes) -> dict[str, Arrays]:
+    """Return the groups of a golden file: group -> name -> array."""
+    groups: dict[str, Arrays] = {}
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        for key in file.files:
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = file[key]
+    return groups

@@ -1,0 +1,34 @@
+"""Comparisons as a table for people."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from emoserve_export.parity import Comparison
+
+
+def parity_table(
+    rows: Sequence[Comparison], title: str = "Exported against the trained network"
+) -> Table:
+    """Return one row for each comparison; failed ones are red and say why."""
+    table = Table(title=title)
+    table.add_column("network", no_wrap=True)
+    table.add_column("output", no_wrap=True)
+    table.add_column("stage", no_wrap=True)
+    for heading in ("items", "max abs", "max rel", "cosine", "argmax"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.network,
+            row.output,
+            row.stage,
+            str(row.items),
+            f"{row.max_absolute:.0e}",
+            f"{row.max_relative:.0e}",
+            f"{row.cosine:.4f}",
+            f"{row.agreement:.3f}",
+            "ok" if row.passed else row.problem,
+            style=None if row.passed else "red",
+        )
+    return table
