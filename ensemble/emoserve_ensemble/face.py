@@ -1,5 +1,6 @@
 """Pictures to faces with emotions: detection, crops, and the face network over all of them."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,13 @@ from emoserve_ensemble.arrays import Floats, Pixels
 from emoserve_ensemble.detection import DetectorSettings, FoundFaces, find_faces
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face_pixels import face_pixels
+from emoserve_ensemble.face_quality import face_quality
 from emoserve_ensemble.fusion import Absent, Evidence, pooled
 from emoserve_ensemble.images import decode_image
 from emoserve_ensemble.labels import to_canonical
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import Networks, ask
+from emoserve_ensemble.tools import Tools
 
 NETWORKS = ("face_pnet", "face_rnet", "face_onet", "face_net")
 
@@ -29,50 +32,78 @@ class Faces:
         found: where they are.
         emotion: float32 [faces, 7], canonical order.
         embedding: float32 [faces, 128].
+        quality: float32 [faces], 0 to 1: large, sharp, well lit and frontal.
     """
 
     size: tuple[int, int]
     found: FoundFaces
     emotion: Floats
     embedding: Floats
+    quality: Floats
 
     def __len__(self) -> int:
         return len(self.found)
 
     @property
-    def prominence(self) -> Floats:
-        """Share of each face in the picture's answer, by its box's area: float32 [faces]."""
+    def shares(self) -> Floats:
+        """Share of each face in the picture's answer, by its area and quality: float32 [faces]."""
         sides = self.found.boxes[:, 2:] - self.found.boxes[:, :2]
-        area = np.maximum(sides, 1).prod(axis=1)
-        return np.asarray(area / area.sum(), np.float32)
+        counts = np.maximum(sides, 1).prod(axis=1) * (0.1 + self.quality)
+        return np.asarray(counts / counts.sum(), np.float32)
 
     def to_json(self) -> answers.Json:
         width, height = self.size
-        rows = zip(self.found.boxes, self.found.detection, self.emotion, strict=True)
+        found = self.found
+        rows = zip(found.boxes, found.detection, self.quality, self.emotion, strict=True)
         faces = [
             {
                 "box": [round(float(side), 1) for side in box],
                 "detection": round(float(detection), 4),
+                "quality": round(float(quality), 4),
                 "emotions": answers.emotions(emotion),
             }
-            for box, detection, emotion in rows
+            for box, detection, quality, emotion in rows
         ]
         return {"width": width, "height": height, "faces": faces}
 
 
-def pooled_faces(pictures: Sequence[Faces]) -> Evidence | Absent:
-    """Return the faces of several pictures of one moment as a modality.
+class Pool:
+    """The mean of many pictures' faces, in constant memory.
 
-    Pictures with a face count equally, their faces by prominence.
+    Pictures with a face count equally, their faces by prominence and quality.
     """
-    seen = [picture for picture in pictures if len(picture)]
-    count = {"faces": sum(len(picture) for picture in seen), "frames": len(pictures)}
-    if not seen:
-        return Absent("no face", count)
-    shares = np.concatenate([picture.prominence for picture in seen])
-    emotion = np.concatenate([picture.emotion for picture in seen])
-    embedding = np.concatenate([picture.embedding for picture in seen])
-    return Evidence(pooled(emotion, shares), pooled(embedding, shares), count)
+
+    def __init__(self) -> None:
+        self._pictures = self._with_face = self._faces = 0
+        self._emotion = np.zeros(7, np.float32)
+        self._embedding = np.zeros(128, np.float32)
+
+    def copy(self) -> "Pool":
+        return copy.deepcopy(self)
+
+    def add(self, faces: Faces) -> None:
+        """Take the next picture."""
+        self._pictures += 1
+        if len(faces):
+            self._with_face += 1
+            self._faces += len(faces)
+            self._emotion += pooled(faces.emotion, faces.shares)
+            self._embedding += pooled(faces.embedding, faces.shares)
+
+    def evidence(self) -> Evidence | Absent:
+        """Return the pictures so far as a modality."""
+        count = {"faces": self._faces, "frames": self._pictures}
+        if not self._with_face:
+            return Absent("no face", count)
+        return Evidence(self._emotion / self._with_face, self._embedding / self._with_face, count)
+
+
+def pooled_faces(pictures: Sequence[Faces]) -> Evidence | Absent:
+    """Return the faces of several pictures of one moment as a modality."""
+    pool = Pool()
+    for faces in pictures:
+        pool.add(faces)
+    return pool.evidence()
 
 
 def crop_face(picture: Pixels, box: Floats) -> Pixels:
@@ -123,23 +154,25 @@ def analyze_pictures(
         emotion = to_canonical(answer["emotion"], networks.labels("face_net", "emotion"))
         embedding = answer["embedding"]
     ends = np.cumsum([len(faces) for faces in found])[:-1]
-    parts = zip(pictures, found, np.split(emotion, ends), np.split(embedding, ends), strict=True)
+    tensors = np.split(tensor, ends)
+    parts = zip(
+        pictures, found, tensors, np.split(emotion, ends), np.split(embedding, ends), strict=True
+    )
     return [
-        Faces((picture.shape[1], picture.shape[0]), faces, own, embedded)
-        for picture, faces, own, embedded in parts
+        Faces(
+            (picture.shape[1], picture.shape[0]), faces, own, embedded, face_quality(faces, crops)
+        )
+        for picture, faces, crops, own, embedded in parts
     ]
 
 
 def analyze_images(
-    images: Sequence[bytes],
-    networks: Networks,
-    limits: Limits,
-    settings: DetectorSettings | None = None,
+    images: Sequence[bytes], tools: Tools, settings: DetectorSettings | None = None
 ) -> list[Faces | InputError]:
     """Return the faces of each encoded picture, or why it cannot be used; in order."""
-    decoded = [_decoded(image, limits) for image in images]
+    decoded = [_decoded(image, tools.limits) for image in images]
     pictures = [picture for picture in decoded if not isinstance(picture, InputError)]
-    analyzed = iter(analyze_pictures(pictures, networks, settings) if pictures else [])
+    analyzed = iter(analyze_pictures(pictures, tools.networks, settings) if pictures else [])
     return [item if isinstance(item, InputError) else next(analyzed) for item in decoded]
 
 

@@ -7,7 +7,7 @@ import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import av
 import numpy as np
@@ -19,6 +19,7 @@ from emoserve_ensemble.containers import demuxer
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
 
+_SNIFFED_BYTES = 512
 RATE_HZ = 16_000  # what the speech network, the voice detector and the recogniser were trained on
 
 
@@ -54,7 +55,7 @@ class MediaReader:
     """Reads a clip once, start to end, as sound and sampled frames in the order they are stored.
 
     Args:
-        data: the file's bytes, any accepted container.
+        source: the file's bytes, or an open file of them; any accepted container.
         limits: bounds, checked before and while decoding.
         frame_rate_hz: how many frames a second are sampled; 0 for none.
         max_side_px: sampled frames are shrunk to this.
@@ -64,13 +65,18 @@ class MediaReader:
     """
 
     def __init__(
-        self, data: bytes, limits: Limits, *, frame_rate_hz: float = 0.0, max_side_px: int = 640
+        self,
+        source: bytes | BinaryIO,
+        limits: Limits,
+        *,
+        frame_rate_hz: float = 0.0,
+        max_side_px: int = 640,
     ) -> None:
         self._limits = limits
         self._period_s = 1 / frame_rate_hz if frame_rate_hz else None
         self._max_side_px = max_side_px
-        limits.check_bytes("media", len(data))
-        self._container = _open(data)
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        self._container = _open(file, limits)
         self._check_streams()
         self.info = self._read_info()
 
@@ -207,11 +213,15 @@ class _Decoding:
         yield Frame(time_s, _pixels(frame, self._max_side_px))
 
 
-def _open(data: bytes) -> InputContainer:
-    name = demuxer(data, "media")
+def _open(file: BinaryIO, limits: Limits) -> InputContainer:
+    size_bytes = file.seek(0, io.SEEK_END)
+    limits.check_bytes("media", size_bytes)
+    file.seek(0)
+    name = demuxer(file.read(_SNIFFED_BYTES), "media")
+    file.seek(0)
     try:
         return av.open(
-            io.BytesIO(data),
+            file,
             mode="r",
             format=name,
             # Nothing but the bytes given is ever read: no files, no network.
@@ -221,7 +231,7 @@ def _open(data: bytes) -> InputContainer:
     except (av.FFmpegError, ValueError, EOFError) as error:
         raise InputError(
             "undecodable",
-            f"media: {len(data)} bytes of {name} that do not open ({error}); is it cut off?",
+            f"media: {size_bytes} bytes of {name} that do not open ({error}); is it cut off?",
         ) from error
 
 
@@ -237,16 +247,3 @@ def _pixels(frame: av.VideoFrame, max_side_px: int) -> Pixels:
     quarter_turns = round(frame.rotation / 90) % 4
     turned = np.rot90(rgb, quarter_turns) if quarter_turns else rgb
     return np.ascontiguousarray(turned)
-
-
-def decode_sound(data: bytes, limits: Limits) -> Floats:
-    """Return a whole sound file, or a clip's sound track: float32 [samples], 16 000 Hz mono.
-
-    Raises:
-        InputError: empty, unsupported, undecodable, over a limit, or without a sound stream.
-    """
-    with MediaReader(data, limits) as reader:
-        if not reader.info.has_sound:
-            raise InputError("undecodable", "audio: the file has no sound stream")
-        pieces = [event.samples for event in reader.events() if isinstance(event, Sound)]
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)

@@ -7,13 +7,14 @@ import numpy as np
 
 from emoserve_ensemble import answers
 from emoserve_ensemble.arrays import Floats
+from emoserve_ensemble.decoder import decode_sound
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.fusion import Absent, Evidence, pooled
 from emoserve_ensemble.labels import to_canonical
-from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.log_mel import windows
-from emoserve_ensemble.media import RATE_HZ, decode_sound
+from emoserve_ensemble.media import RATE_HZ
 from emoserve_ensemble.networks import Networks, Question, Tensors, ask_many
+from emoserve_ensemble.tools import Tools
 from emoserve_ensemble.voice import Utterance, find_utterances
 
 NETWORKS = ("voice_net", "speech_net")
@@ -94,14 +95,14 @@ def speech_windows(utterances: Sequence[Utterance], duration_s: float) -> Window
     return Windows(duration_s, np.concatenate(spans), np.concatenate(mels))
 
 
-def sound_windows(data: bytes, networks: Networks, limits: Limits) -> Windows:
+def sound_windows(data: bytes, tools: Tools) -> Windows:
     """Return the windows of the speech in an encoded sound.
 
     Raises:
         InputError: the sound cannot be used.
     """
-    samples = decode_sound(data, limits)
-    return speech_windows(find_utterances(samples, networks), len(samples) / RATE_HZ)
+    samples = decode_sound(data, tools.decoder, tools.limits)
+    return speech_windows(find_utterances(samples, tools.networks), len(samples) / RATE_HZ)
 
 
 def speech_question(parts: Sequence[Windows]) -> Question | None:
@@ -128,18 +129,17 @@ def analyze_windows(parts: Sequence[Windows], networks: Networks) -> list[Speech
     return spoken(parts, answer, networks)
 
 
-def analyze_sounds(
-    sounds: Sequence[bytes], networks: Networks, limits: Limits
-) -> list[Speech | InputError]:
+def analyze_sounds(sounds: Sequence[bytes], tools: Tools) -> list[Speech | InputError]:
     """Return what each encoded sound expresses, or why it cannot be used; in order."""
-    parts = [_windows(sound, networks, limits) for sound in sounds]
+    parts = [windows_or_error(sound, tools) for sound in sounds]
     good = [part for part in parts if isinstance(part, Windows)]
-    analyzed = iter(analyze_windows(good, networks) if good else [])
+    analyzed = iter(analyze_windows(good, tools.networks) if good else [])
     return [part if isinstance(part, InputError) else next(analyzed) for part in parts]
 
 
-def _windows(data: bytes, networks: Networks, limits: Limits) -> Windows | InputError:
+def windows_or_error(data: bytes, tools: Tools) -> Windows | InputError:
+    """Return `sound_windows`, or its error as a value."""
     try:
-        return sound_windows(data, networks, limits)
+        return sound_windows(data, tools)
     except InputError as error:
         return error

@@ -11,6 +11,7 @@ from emoserve_ensemble.labels import SENTIMENTS, to_canonical
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import Networks, Question, Tensors, ask_many
 from emoserve_ensemble.tokens import Tokenizer
+from emoserve_ensemble.tools import Tools
 
 NETWORKS = ("text_net",)
 
@@ -80,24 +81,25 @@ def sentences(texts: Sequence[str], answer: Tensors, networks: Networks) -> list
     return [Sentence(*row) for row in rows]
 
 
-def analyze_texts(
-    texts: Sequence[bytes], networks: Networks, tokenizer: Tokenizer, limits: Limits
-) -> list[Sentence | InputError]:
+def analyze_texts(texts: Sequence[bytes], tools: Tools) -> list[Sentence | InputError]:
     """Return what each text expresses, or why it cannot be used; in order."""
-    decoded = [_decoded(text, limits) for text in texts]
+    decoded = [text_or_error(text, tools) for text in texts]
     good = [text for text in decoded if isinstance(text, str)]
-    analyzed = iter(_analyzed(good, networks, tokenizer))
+    analyzed = iter(analyze_sentences(good, tools))
     return [item if isinstance(item, InputError) else next(analyzed) for item in decoded]
 
 
-def _analyzed(texts: Sequence[str], networks: Networks, tokenizer: Tokenizer) -> list[Sentence]:
+def analyze_sentences(texts: Sequence[str], tools: Tools) -> list[Sentence]:
+    """Return what each text expresses."""
     if not texts:
         return []
-    return sentences(texts, ask_many(networks, [text_question(texts, tokenizer)])[0], networks)
+    answer = ask_many(tools.networks, [text_question(texts, tools.words)])[0]
+    return sentences(texts, answer, tools.networks)
 
 
-def _decoded(text: bytes, limits: Limits) -> str | InputError:
+def text_or_error(text: bytes, tools: Tools) -> str | InputError:
+    """Return `decode_text`, or its error as a value."""
     try:
-        return decode_text(text, limits)
+        return decode_text(text, tools.limits)
     except InputError as error:
         return error

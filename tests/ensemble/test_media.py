@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
+from emoserve_ensemble.decoder import LocalDecoder
+from emoserve_ensemble.decoder import decode_sound as decoded
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import Frame, MediaReader, Sound, decode_sound
+from emoserve_ensemble.media import Frame, MediaReader, Sound
+
+
+def decode_sound(data: bytes, limits: Limits) -> np.ndarray:
+    return decoded(data, LocalDecoder(), limits)
+
 
 TONE = np.sin(np.arange(32_000) * 2 * np.pi * 440 / 16_000).astype(np.float32) * 0.5
 

@@ -12,10 +12,13 @@ import triton_python_backend_utils as pb_utils
 
 from emoserve_ensemble import answers
 from emoserve_ensemble.arrays import Tensor
+from emoserve_ensemble.decoder import DecoderProcess
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.networks import LocalNetworks, Networks
+from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
 from emoserve_ensemble.served import ServedNetworks
+from emoserve_ensemble.tokens import Tokenizer
+from emoserve_ensemble.tools import Tools
 
 Member = TypeVar("Member")
 Answer = TypeVar("Answer")
@@ -46,7 +49,21 @@ class StepConfig:
         values = {name: entry["string_value"] for name, entry in config["parameters"].items()}
         return cls(Path(args["model_repository"]).parent, values)
 
-    def networks(self, names: Iterable[str]) -> Networks:
+    def tools(self, names: Iterable[str], *, reads_text: bool) -> Tools:
+        """Return what a pipeline works with."""
+        return Tools(
+            self._networks(names),
+            tokenizer=self._tokenizer() if reads_text else None,
+            decoder=DecoderProcess(),
+            limits=Limits.from_parameters(self.parameters),
+        )
+
+    def _tokenizer(self) -> Tokenizer:
+        """Return the tokenizer that the export put beside `text_tokens`."""
+        folder = newest_version(self.repository / "text_tokens", "tokenizer.json")
+        return Tokenizer.from_file(folder / "tokenizer.json")
+
+    def _networks(self, names: Iterable[str]) -> Networks:
         """Return the seam's implementation that the profile chose (DESIGN.md, decision 6)."""
         place = self.parameters.get("networks", "in_process")
         if place == "in_process":
@@ -65,14 +82,18 @@ class Step(Generic[Member, Answer]):
     """
 
     networks_needed: ClassVar[tuple[str, ...]] = ()
+    reads_text: ClassVar[bool] = False
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load what the step needs; Triton calls this once."""
         cv2.setNumThreads(1)  # instances x threads = cores
         config = StepConfig.from_args(args)
-        self.limits = Limits.from_parameters(config.parameters)
-        self.networks = config.networks(self.networks_needed)
+        self.tools = config.tools(self.networks_needed, reads_text=self.reads_text)
         self.load(config)
+
+    def finalize(self) -> None:
+        """End what the step started; Triton calls this once."""
+        self.tools.decoder.close()
 
     def load(self, config: StepConfig) -> None:
         """Load what is special to one step."""
@@ -123,7 +144,7 @@ class Step(Generic[Member, Answer]):
         self, row: Sequence[Answer | InputError], to_json: Callable[[Answer], answers.Json]
     ) -> Tensor:
         """Return the `answer` output: object [batch, 1] of UTF-8 JSON."""
-        models = {"models": dict(self.networks.versions)}
+        models = {"models": dict(self.tools.networks.versions)}
         return column(
             [
                 answers.encoded(

@@ -7,17 +7,14 @@ from emoserve_ensemble import emotion
 from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.fusion import Fused
-from emoserve_ensemble.steps._step import Step, StepConfig, rows_of, stacked
-from emoserve_ensemble.steps.text import load_tokenizer
+from emoserve_ensemble.steps._step import Step, rows_of, stacked
 
 
 class Emotion(Step[emotion.Given, Fused]):
     """Moments to fused answers. In a batch, empty bytes stand for «absent»."""
 
     networks_needed = emotion.NETWORKS
-
-    def load(self, config: StepConfig) -> None:
-        self.tokenizer = load_tokenizer(config)
+    reads_text = True
 
     def decode(self, request: Any) -> list[emotion.Given]:
         inputs = {name: rows_of(request, name) for name in ("images", "audio", "text")}
@@ -31,7 +28,7 @@ class Emotion(Step[emotion.Given, Fused]):
         ]
 
     def predict(self, members: Sequence[emotion.Given]) -> Sequence[Fused | InputError]:
-        return emotion.analyze_moments(members, self.networks, self.tokenizer, self.limits)
+        return emotion.analyze_moments(members, self.tools)
 
     def encode(self, members: Sequence[Fused | InputError]) -> dict[str, Callable[[], Tensor]]:
         fused = [None if isinstance(item, InputError) else item for item in members]

@@ -26,7 +26,7 @@ class Face(Step[bytes, face.Faces]):
         return [row[0] for row in rows_of(request, "image") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[face.Faces | InputError]:
-        return face.analyze_images(members, self.networks, self.limits)
+        return face.analyze_images(members, self.tools)
 
     def encode(self, members: Sequence[face.Faces | InputError]) -> dict[str, Callable[[], Tensor]]:
         seen = [None if isinstance(item, InputError) else item for item in members]
@@ -60,10 +60,10 @@ class FaceDetect(Step[bytes, _Crops]):
 
     def _one(self, data: bytes) -> _Crops | InputError:
         try:
-            picture = decode_image(data, self.limits)
+            picture = decode_image(data, self.tools.limits)
         except InputError as error:
             return error
-        found = find_faces([picture], self.networks)[0]
+        found = find_faces([picture], self.tools.networks)[0]
         return _Crops(found, face.face_tensor([picture], [found]))
 
     def encode(self, members: Sequence[_Crops | InputError]) -> dict[str, Callable[[], Tensor]]:

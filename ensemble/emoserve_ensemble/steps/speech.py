@@ -21,7 +21,7 @@ class Speech(Step[bytes, speech.Speech]):
         return [row[0] for row in rows_of(request, "audio") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[speech.Speech | InputError]:
-        return speech.analyze_sounds(members, self.networks, self.limits)
+        return speech.analyze_sounds(members, self.tools)
 
     def encode(
         self, members: Sequence[speech.Speech | InputError]
@@ -50,13 +50,7 @@ class SpeechFeatures(Step[bytes, speech.Windows]):
         return [row[0] for row in rows_of(request, "audio") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[speech.Windows | InputError]:
-        return [self._one(member) for member in members]
-
-    def _one(self, data: bytes) -> speech.Windows | InputError:
-        try:
-            return speech.sound_windows(data, self.networks, self.limits)
-        except InputError as error:
-            return error
+        return [speech.windows_or_error(member, self.tools) for member in members]
 
     def encode(
         self, members: Sequence[speech.Windows | InputError]

@@ -12,28 +12,19 @@ from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.labels import SENTIMENTS, read_labels, to_canonical
 from emoserve_ensemble.networks import newest_version
 from emoserve_ensemble.steps._step import Step, StepConfig, column, refused, rows_of, stacked
-from emoserve_ensemble.tokens import Tokenizer
-
-
-def load_tokenizer(config: StepConfig) -> Tokenizer:
-    """Return the tokenizer that the export put beside `text_tokens`."""
-    folder = newest_version(config.repository / "text_tokens", "tokenizer.json")
-    return Tokenizer.from_file(folder / "tokenizer.json")
 
 
 class Text(Step[bytes, text.Sentence]):
     """Sentences to emotions and sentiments."""
 
     networks_needed = text.NETWORKS
-
-    def load(self, config: StepConfig) -> None:
-        self.tokenizer = load_tokenizer(config)
+    reads_text = True
 
     def decode(self, request: Any) -> list[bytes]:
         return [row[0] for row in rows_of(request, "text") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[text.Sentence | InputError]:
-        return text.analyze_texts(members, self.networks, self.tokenizer, self.limits)
+        return text.analyze_texts(members, self.tools)
 
     def encode(
         self, members: Sequence[text.Sentence | InputError]
@@ -50,13 +41,12 @@ class Text(Step[bytes, text.Sentence]):
 class TextTokens(Step[bytes, str]):
     """Sentences to token ids, padded to the longest of the whole batch so that they batch again."""
 
-    def load(self, config: StepConfig) -> None:
-        self.tokenizer = load_tokenizer(config)
+    reads_text = True
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         decoded = [self._texts(request) for request in requests]
         texts = [item for row in decoded if isinstance(row, list) for item in row]
-        tokens = self.tokenizer.encode(texts) if texts else None
+        tokens = self.tools.words.encode(texts) if texts else None
         responses, start = [], 0
         for row in decoded:
             if isinstance(row, InputError) or tokens is None:
@@ -77,7 +67,7 @@ class TextTokens(Step[bytes, str]):
     def _texts(self, request: Any) -> list[str] | InputError:
         try:
             rows = rows_of(request, "text") or []
-            return [text.decode_text(row[0], self.limits) for row in rows]
+            return [text.decode_text(row[0], self.tools.limits) for row in rows]
         except InputError as error:
             return error
 

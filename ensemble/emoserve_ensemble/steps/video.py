@@ -2,19 +2,17 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import triton_python_backend_utils as pb_utils
 
 from emoserve_ensemble import answers, clip
-from emoserve_ensemble.clip import ClipSettings
+from emoserve_ensemble.clip_settings import ClipSettings
 from emoserve_ensemble.errors import InputError
-from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.steps._step import StepConfig, column, failed, refused
-from emoserve_ensemble.steps.text import load_tokenizer
 from emoserve_ensemble.text import decode_text
 from emoserve_ensemble.transcription import PocketSphinx
 
@@ -25,9 +23,12 @@ class Video:
     def initialize(self, args: Mapping[str, str]) -> None:
         cv2.setNumThreads(1)
         config = StepConfig.from_args(args)
-        limits = Limits.from_parameters(config.parameters)
-        networks = config.networks(clip.NETWORKS)
-        self.tools = clip.Tools(networks, load_tokenizer(config), PocketSphinx(), limits)
+        tools = config.tools(clip.NETWORKS, reads_text=True)
+        self.tools = replace(tools, transcriber=PocketSphinx())
+
+    def finalize(self) -> None:
+        """End what the step started; Triton calls this once."""
+        self.tools.decoder.close()
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Answer each request through its response sender, until done or cancelled."""
@@ -46,7 +47,7 @@ class Video:
         data = _media(request)
         given = _bytes(request, "transcript")
         transcript = decode_text(given, self.tools.limits) if given else None
-        settings = clip_settings(_bytes(request, "options"))
+        settings = ClipSettings.from_options(_bytes(request, "options"))
         messages = clip.analyze_clip(
             data, self.tools, settings, transcript=transcript, cancelled=sender.is_cancelled
         )
@@ -71,18 +72,3 @@ def _media(request: Any) -> bytes:
         return base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise InputError("undecodable", f"media_base64 is not base64: {error}") from error
-
-
-def clip_settings(options: bytes | None) -> ClipSettings:
-    """Return the settings that a caller's JSON asks for.
-
-    Raises:
-        InputError: not a JSON object, an unknown name, or a value of the wrong type or range.
-    """
-    if not options:
-        return ClipSettings()
-    try:
-        given = json.loads(options)
-    except ValueError as error:
-        raise InputError("bad_option", f"options is not JSON: {error}") from error
-    return ClipSettings.from_json(given)

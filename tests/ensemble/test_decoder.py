@@ -1,0 +1,86 @@
+"""The decoder in a process of its own gives what the one in this process gives, and may die."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from emoserve_ensemble.decoder import DecoderProcess, LocalDecoder, decode_sound
+from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.limits import Limits
+from emoserve_ensemble.media import Frame, Sound
+
+TONE = np.sin(np.arange(32_000) * 2 * np.pi * 440 / 16_000).astype(np.float32) * 0.5
+
+
+@pytest.fixture
+def decoder():
+    process = DecoderProcess(stall_s=10)
+    yield process
+    process.close()
+
+
+def test_both_decoders_give_the_same_events(decoder, mp4) -> None:
+    data = mp4(2.0, TONE)
+    given = []
+    for each in (LocalDecoder(), decoder):
+        with each.open(data, Limits(), frame_rate_hz=2) as reader:
+            given.append((reader.info, list(reader.events())))
+    (info, events), (other_info, other_events) = given
+    assert info == other_info
+    assert len(events) == len(other_events)
+    for event, other in zip(events, other_events, strict=True):
+        assert type(event) is type(other)
+        if isinstance(event, Sound):
+            assert event.start_s == other.start_s
+            np.testing.assert_array_equal(event.samples, other.samples)
+        elif isinstance(event, Frame):
+            np.testing.assert_array_equal(event.pixels, other.pixels)
+
+
+def test_errors_come_back_as_they_are_and_the_child_lives_on(decoder, wav) -> None:
+    decode_sound(wav(TONE), decoder, Limits())
+    child = decoder._child._process.pid
+    for data, reason in [
+        (b"", "empty"),
+        (b"text", "unsupported"),
+        (b"RIFF0000WAVE", "undecodable"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            decode_sound(data, decoder, Limits())
+        assert caught.value.reason == reason
+    assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
+    assert decoder._child._process.pid == child
+
+
+def test_a_crash_loses_one_request_only(decoder, mp4, wav) -> None:
+    long = np.tile(TONE, 20)  # more than a socket holds: the child is still at work
+    with decoder.open(mp4(40.0, long), Limits(), frame_rate_hz=2) as reader:
+        os.kill(decoder._child._process.pid, signal.SIGSEGV)
+        with pytest.raises(InputError, match="crashed"):
+            list(reader.events())
+    assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
+
+
+def test_a_hang_ends_at_the_bound(wav) -> None:
+    decoder = DecoderProcess(stall_s=0.5)
+    decode_sound(wav(TONE), decoder, Limits())
+    os.kill(decoder._child._process.pid, signal.SIGSTOP)
+    with pytest.raises(InputError) as caught:
+        decode_sound(wav(TONE), decoder, Limits())
+    assert caught.value.reason == "timeout"
+    assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
+    decoder.close()
+
+
+def test_an_abandoned_clip_stops_the_work(decoder, mp4, wav) -> None:
+    with decoder.open(mp4(2.0, TONE), Limits(), frame_rate_hz=2) as reader:
+        next(reader.events())
+        child = decoder._child._process.pid
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and Path(f"/proc/{child}").exists():
+        time.sleep(0.01)
+    assert not Path(f"/proc/{child}").exists()
+    assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
