@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rich.console import Group, RenderableType
+from rich.box import Box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from emoserve_client._results import (
     Result,
     Scores,
     SpeechAnalysis,
+    Summary,
     TextAnalysis,
     Utterance,
     VideoAnalysis,
@@ -33,14 +35,18 @@ COLOURS = {
     "negative": "#D55E00",
     "positive": "#0072B2",
 }
+# Nothing but a line under the head, and one between the rows and their sum.
+_RULES = Box("    \n    \n ── \n    \n ── \n    \n    \n    \n")
 _BAR = "▏▎▍▌▋▊▉█"
 _BAR_CELLS = 12
+_WIDE_CELLS = 110
+_SHORT = ("time", "emotion", "sentiment")
 
 
 def renderable(result: Result) -> RenderableType:
     """The result as a table; whatever has none of its own as plain rows of fields."""
     if isinstance(result, VideoAnalysis):
-        return video_table(result)
+        return VideoTable(result)
     if isinstance(result, FaceAnalysis):
         return face_table(result)
     if isinstance(result, SpeechAnalysis):
@@ -52,22 +58,24 @@ def renderable(result: Result) -> RenderableType:
     return fields_table(result)
 
 
-def video_table(video: VideoAnalysis) -> RenderableType:
-    """One line an utterance, the whole clip below."""
-    table = _table("time", "emotion", "sentiment", *MODALITIES, "words")
-    for one in video.utterances:
-        table.add_row(*_utterance_cells(one))
-    summary = video.summary
-    counts = [f"in {summary.modalities[name]}" for name in MODALITIES]
-    table.add_section()
-    table.add_row(
-        Text(f"{summary.duration:.1f} s", style="bold"),
-        _best(summary.emotions),
-        _best(summary.sentiments),
-        *counts,
-        _plural(summary.utterances, "utterance"),
-    )
-    return table
+class VideoTable:
+    """One line an utterance, the whole clip below; the words beside it, or under it if narrow."""
+
+    def __init__(self, video: VideoAnalysis) -> None:
+        self.video = video
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= _WIDE_CELLS
+        table = _table("time", "emotion", "sentiment", *MODALITIES, *(["words"] if wide else []))
+        for one in self.video.utterances:
+            words = [one.text] if wide else []
+            table.add_row(*_utterance_cells(one), *words)
+        table.add_section()
+        table.add_row(*_summary_cells(self.video.summary))
+        yield table
+        if not wide:
+            for one in self.video.utterances:
+                yield Text.assemble((f"{clock(one.start_time)}  ", "dim"), one.text or "-")
 
 
 def face_table(picture: FaceAnalysis) -> RenderableType:
@@ -120,12 +128,19 @@ def clock(seconds: float) -> str:
 
 
 def _utterance_cells(one: Utterance) -> Iterable[RenderableType]:
-    yield f"{clock(one.start_time)} - {clock(one.end_time)}"
+    yield f"{clock(one.start_time)}–{clock(one.end_time)}"
     yield _best(one.emotions)
     yield _best(one.sentiments)
     for name in MODALITIES:
         yield _modality(one.modalities[name])
-    yield one.text
+
+
+def _summary_cells(summary: Summary) -> Iterable[RenderableType]:
+    yield Text(f"all {summary.duration:.1f} s", style="bold")
+    yield _best(summary.emotions)
+    yield _best(summary.sentiments)
+    for name in MODALITIES:
+        yield Text(f"{summary.modalities[name]} of {summary.utterances}", style="dim")
 
 
 def _best(scores: Scores) -> Text:
@@ -160,11 +175,15 @@ def _field(value: object) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(show_edge=False, pad_edge=False, box=None, header_style="dim")
+    table = Table(
+        box=_RULES,
+        show_edge=False,
+        pad_edge=False,
+        padding=0,
+        header_style="dim",
+        border_style="dim",
+        show_header=any(columns),
+    )
     for name in columns:
-        table.add_column(name, overflow="fold", min_width=5 if name == "words" else None)
+        table.add_column(name, overflow="fold", no_wrap=name in _SHORT)
     return table
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

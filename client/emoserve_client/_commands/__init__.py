@@ -1,0 +1,1 @@
+"""The client's own subcommands; each module has `main(argv) -> int`."""

@@ -1,0 +1,1 @@
+"""An analysis written down: JSON, JSON Lines, CSV, subtitles, a picture, a page."""
