@@ -126,6 +126,31 @@ class LocalNetworks:
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return [self._ask(question) for question in questions]
 
+    def check(self) -> None:
+        """Ask every network its golden request, where the export stored one.
+
+        Raises:
+            ValueError: an answer differs from the one stored at export; names the network.
+        """
+        for name, version in self._versions.items():
+            path = self._repository / name / version / "golden.npz"
+            if path.is_file():
+                self._check(name, path)
+
+    def _check(self, name: str, path: Path) -> None:
+        with np.load(path, allow_pickle=False) as golden:
+            stored = {key: golden[key] for key in golden.files}
+        inputs = {key[3:]: value for key, value in stored.items() if key.startswith("in/")}
+        answer = self._ask(Question(name, inputs))
+        for output, value in answer.items():
+            wanted = stored.get(f"graph/{output}")
+            if wanted is not None and not np.allclose(value, wanted, rtol=1e-2, atol=1e-2):
+                worst = float(np.abs(value - wanted).max())
+                raise ValueError(
+                    f"{name}: output {output} differs by {worst:.3g} from its golden answer; "
+                    "run `emoserve export --force`"
+                )
+
     def _ask(self, question: Question) -> Tensors:
         session = self._sessions[question.network]
         names = [output.name for output in session.get_outputs()]

@@ -17,6 +17,8 @@ from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
 from emoserve_ensemble.served import ServedNetworks
+from emoserve_ensemble.steps import _log as log
+from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_ensemble.tools import Tools
 
@@ -68,7 +70,9 @@ class StepConfig:
         place = self.parameters.get("networks", "in_process")
         if place == "in_process":
             threads = int(self.parameters.get("intra_op_threads", "1"))
-            return LocalNetworks(self.repository, names, threads)
+            local = LocalNetworks(self.repository, names, threads)
+            local.check()
+            return local
         if place == "served":
             return ServedNetworks(self.repository, {name: OUTPUTS[name] for name in names})
         raise ValueError(f"parameter networks is {place!r}; in_process and served are known")
@@ -88,8 +92,14 @@ class Step(Generic[Member, Answer]):
         """Load what the step needs; Triton calls this once."""
         cv2.setNumThreads(1)  # instances x threads = cores
         config = StepConfig.from_args(args)
+        self.model = args["model_name"]
+        self.metrics = StepMetrics(self.model)
         self.tools = config.tools(self.networks_needed, reads_text=self.reads_text)
         self.load(config)
+
+    def is_ready(self) -> bool:
+        """Tell whether the step can answer; newer Tritons ask. The golden check ran at load."""
+        return bool(self.tools.networks.versions) or not self.networks_needed
 
     def finalize(self) -> None:
         """End what the step started; Triton calls this once."""
@@ -124,16 +134,25 @@ class Step(Generic[Member, Answer]):
         try:
             return list(self.predict(members))
         except Exception as error:  # noqa: BLE001  the Triton boundary
-            pb_utils.Logger.log_error(f"{type(self).__name__}: {error!r}")
             return [error for _ in members]
+
+    def _note(self, request: Any, error: Exception) -> None:
+        if isinstance(error, InputError):
+            self.metrics.rejected(error.reason)
+            log.rejected(self.model, request, error.reason, error.message)
+        else:
+            log.failed(self.model, request, error)
 
     def _response(self, request: Any, row: Sequence[Any]) -> Any:
         broken = [item for item in row if isinstance(item, Exception)]
+        for item in broken:
+            self._note(request, item)
         if len(row) == 1 and broken and isinstance(broken[0], InputError):
             return refused(broken[0])
         crashed = [item for item in broken if not isinstance(item, InputError)]
         if crashed:
             return failed(crashed[0])
+        log.answered(self.model, request)
         wanted = request.requested_output_names()
         outputs = self.encode(row)
         return pb_utils.InferenceResponse(

@@ -28,7 +28,11 @@ class Emotion(Step[emotion.Given, Fused]):
         ]
 
     def predict(self, members: Sequence[emotion.Given]) -> Sequence[Fused | InputError]:
-        return emotion.analyze_moments(members, self.tools)
+        answers = emotion.analyze_moments(members, self.tools)
+        for answer in answers:
+            if isinstance(answer, Fused):
+                self.metrics.counted(answer.moment)
+        return answers
 
     def encode(self, members: Sequence[Fused | InputError]) -> dict[str, Callable[[], Tensor]]:
         fused = [None if isinstance(item, InputError) else item for item in members]

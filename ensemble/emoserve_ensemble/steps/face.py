@@ -26,7 +26,10 @@ class Face(Step[bytes, face.Faces]):
         return [row[0] for row in rows_of(request, "image") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[face.Faces | InputError]:
-        return face.analyze_images(members, self.tools)
+        answers = face.analyze_images(members, self.tools)
+        seen = [item for item in answers if isinstance(item, face.Faces)]
+        self.metrics.looked(len(seen), sum(map(len, seen)))
+        return answers
 
     def encode(self, members: Sequence[face.Faces | InputError]) -> dict[str, Callable[[], Tensor]]:
         seen = [None if isinstance(item, InputError) else item for item in members]

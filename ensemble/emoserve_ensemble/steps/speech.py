@@ -21,7 +21,9 @@ class Speech(Step[bytes, speech.Speech]):
         return [row[0] for row in rows_of(request, "audio") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[speech.Speech | InputError]:
-        return speech.analyze_sounds(members, self.tools)
+        answers = speech.analyze_sounds(members, self.tools)
+        self.metrics.heard(sum(a.duration_s for a in answers if isinstance(a, speech.Speech)))
+        return answers
 
     def encode(
         self, members: Sequence[speech.Speech | InputError]

@@ -48,10 +48,12 @@ class TextTokens(Step[bytes, str]):
         texts = [item for row in decoded if isinstance(row, list) for item in row]
         tokens = self.tools.words.encode(texts) if texts else None
         responses, start = [], 0
-        for row in decoded:
-            if isinstance(row, InputError) or tokens is None:
-                responses.append(refused(row))  # type: ignore[arg-type]
+        for request, row in zip(requests, decoded, strict=True):
+            if isinstance(row, InputError):
+                self._note(request, row)
+                responses.append(refused(row))
                 continue
+            assert tokens is not None
             part = slice(start, start + len(row))
             start += len(row)
             responses.append(

@@ -12,6 +12,8 @@ import triton_python_backend_utils as pb_utils
 from emoserve_ensemble import answers, clip
 from emoserve_ensemble.clip_settings import ClipSettings
 from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.steps import _log as log
+from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.steps._step import StepConfig, column, failed, refused
 from emoserve_ensemble.text import decode_text
 from emoserve_ensemble.transcription import PocketSphinx
@@ -21,10 +23,17 @@ class Video:
     """Clips, one after the other in each instance."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
+        """Load what the step needs; Triton calls this once."""
         cv2.setNumThreads(1)
         config = StepConfig.from_args(args)
+        self.model = args["model_name"]
+        self.metrics = StepMetrics(self.model)
         tools = config.tools(clip.NETWORKS, reads_text=True)
         self.tools = replace(tools, transcriber=PocketSphinx())
+
+    def is_ready(self) -> bool:
+        """Tell whether the step can answer; newer Tritons ask. The golden check ran at load."""
+        return bool(self.tools.networks.versions)
 
     def finalize(self) -> None:
         """End what the step started; Triton calls this once."""
@@ -36,10 +45,13 @@ class Video:
             sender = request.get_response_sender()
             try:
                 self._answer(request, sender)
+                log.answered(self.model, request)
             except InputError as error:
+                self.metrics.rejected(error.reason)
+                log.rejected(self.model, request, error.reason, error.message)
                 sender.send(refused(error))
             except Exception as error:  # noqa: BLE001  the Triton boundary
-                pb_utils.Logger.log_error(f"Video: {error!r}")
+                log.failed(self.model, request, error)
                 sender.send(failed(error))
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
@@ -52,8 +64,15 @@ class Video:
             data, self.tools, settings, transcript=transcript, cancelled=sender.is_cancelled
         )
         for message in messages:
+            self._count(message)
             tensor = pb_utils.Tensor("answer", column([answers.encoded(message)])[0])
             sender.send(pb_utils.InferenceResponse([tensor]))
+
+    def _count(self, message: answers.Json) -> None:
+        if "summary" in message:
+            self.metrics.heard(message["summary"]["duration"])
+            for modality, count in message["summary"]["modalities"].items():
+                self.metrics.modality(modality, count)
 
 
 def _bytes(request: Any, name: str) -> bytes | None:

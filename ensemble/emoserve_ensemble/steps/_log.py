@@ -1,0 +1,45 @@
+"""One line per request, with the caller's request id and trace, in Triton's own log."""
+
+import json
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+
+def context(request: Any) -> dict[str, str]:
+    """Return what ties a log line to its caller: request id, and W3C traceparent where traced."""
+    found = {"request_id": request.request_id()}
+    trace = request.trace()
+    carried = trace.get_context() if trace is not None else None
+    if carried:
+        found["traceparent"] = str(_traceparent(carried))
+    return found
+
+
+def _traceparent(carried: str) -> str:
+    """Triton gives the propagation headers as JSON, or the bare value."""
+    try:
+        headers = json.loads(carried)
+    except ValueError:
+        return carried
+    return str(headers.get("traceparent", carried)) if isinstance(headers, dict) else carried
+
+
+def answered(model: str, request: Any) -> None:
+    """Log an answered request; shown with `--log-verbose 1`."""
+    pb_utils.Logger.log_verbose(_line(model, request, "answered"))
+
+
+def rejected(model: str, request: Any, reason: str, message: str) -> None:
+    """Log a request whose input was wrong: the caller's fault, so not an error of ours."""
+    pb_utils.Logger.log_info(_line(model, request, "rejected", reason=reason, message=message))
+
+
+def failed(model: str, request: Any, error: BaseException) -> None:
+    """Log a fault of ours."""
+    pb_utils.Logger.log_error(_line(model, request, "failed", message=repr(error)))
+
+
+def _line(model: str, request: Any, event: str, **more: str) -> str:
+    """Return one line of JSON, in which nothing a caller sends can start a second line."""
+    return json.dumps({"event": event, "model": model} | context(request) | more)
