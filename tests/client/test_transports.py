@@ -112,13 +112,12 @@ def test_a_stream(client: Any) -> None:
 
 
 def test_a_stream_that_fails_gives_what_came_before(client: Any) -> None:
-    ticks = []
+    replies = iter(
+        client.model("ticker").stream(count=[2], wait_s=[0.0], fault=["the network fell over"])
+    )
+    assert [int(next(replies)["tick"][0]) for _ in range(2)] == [0, 1]
     with pytest.raises(ServerError, match="the network fell over"):
-        for reply in client.model("ticker").stream(
-            count=[2], wait_s=[0.0], fault=["the network fell over"]
-        ):
-            ticks.append(int(reply["tick"][0]))
-    assert ticks == [0, 1]
+        next(replies)
 
 
 def test_a_stream_that_is_left_is_cancelled_on_the_server(client: Any, tmp_path: Path) -> None:
@@ -154,6 +153,6 @@ def test_questions_to_the_server(client: Any) -> None:
 def test_nobody_listens(open_client: Any, way: str, protocol: str) -> None:
     client = open_client(way, f"{protocol}://127.0.0.1:9", retry=Retry(attempts=1))
     assert not client.is_ready()
-    with pytest.raises(UnreachableError, match="no server answers at .*127.0.0.1:9") as caught:
+    with pytest.raises(UnreachableError, match=r"no server answers at .*127\.0\.0\.1:9") as caught:
         client.text("hello")
     assert caught.value.hint == "start one with: emoserve serve"

@@ -118,7 +118,5 @@ def _tell(records: Sequence[Record]) -> int:
         if record.error is not None:
             codes.append(server.exit_code(record.error))
             prefix = "" if record.file in record.error.message else f"{record.file}: "
-            print(f"emoserve: {prefix}{record.error.message}", file=sys.stderr)
-            if record.error.hint:
-                print(f"  {record.error.hint}", file=sys.stderr)
+            print(f"emoserve: {prefix}{server.told(record.error)}", file=sys.stderr)
     return max(codes)

@@ -54,8 +54,15 @@ def guarded(run: Callable[[], int]) -> int:
     try:
         return run()
     except EmoserveError as err:
-        print(f"emoserve: {err}", file=sys.stderr)
+        print(f"emoserve: {told(err)}", file=sys.stderr)
         return exit_code(err)
+
+
+def told(error: EmoserveError) -> str:
+    """The error for a person at a terminal: only one who must ask the server's owner needs ids."""
+    if isinstance(error, InputError | UnreachableError):
+        return "\n  ".join(filter(None, (error.message, error.hint)))
+    return str(error)
 
 
 def exit_code(error: EmoserveError) -> int:
