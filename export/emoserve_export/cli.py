@@ -7,16 +7,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from emoserve_export.catalogue import CATALOGUE
-from emoserve_export.declaration import Network
+from emoserve_export.declaration import PRECISIONS, Network
 from emoserve_export.errors import ExportError, ParityError
 from emoserve_export.listing import catalogue_table
 from emoserve_export.parity import Comparison
 from emoserve_export.tables import parity_table
 from emoserve_export.user_file import load_declaration
+
+if TYPE_CHECKING:
+    from emoserve_export.tune import Trial
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.py:NAME",
         help="also export a network that you declare (docs/bring-your-own-network.md)",
     )
+    add_precision(parser)
     parser.add_argument("--list", action="store_true", help="show the networks and stop")
     parser.add_argument(
         "--check",
@@ -64,11 +69,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a precision."""
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: as published or declared")
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="measure every precision and publish the fastest inside the accuracy budget",
+    )
+    parser.add_argument(
+        "--samples", type=Path, metavar="DIR", help="real data: DIR/<network>.npz (see samples.py)"
+    )
+    parser.add_argument("--plots", type=Path, default=Path("out/tune"), help="where --tune draws")
+
+
 def _run(options: argparse.Namespace, out: Console) -> int:
     if options.check:
         return _check(options, out)
     if options.rollback:
-        from emoserve_export.exporting import roll_back
+        from emoserve_export.versions import roll_back
 
         version = roll_back(options.rollback, options.repository)
         out.print(f"{options.rollback} is at version {version} again")
@@ -85,7 +104,15 @@ def _export(options: argparse.Namespace, own: list[Network], out: Console) -> in
 
     some = bool(options.networks or own)
     chosen = [*_chosen(options.networks), *own] if some else list(CATALOGUE)
-    choices = Choices(options.profile, options.force, options.keep, not some)
+    choices = Choices(
+        options.profile,
+        options.force,
+        options.keep,
+        not some,
+        options.precision,
+        options.tune,
+        options.samples,
+    )
     with out.status("") as status:
         report = export(
             chosen,
@@ -93,12 +120,25 @@ def _export(options: argparse.Namespace, own: list[Network], out: Console) -> in
             choices,
             lambda name, state: status.update(f"{name}: {state}"),
         )
+    for name, trials in report.trials.items():
+        _show_trials(name, trials, options.plots, out)
     if report.rows:
         out.print(parity_table(report.rows))
     exported = len(report.versions) - len(report.skipped)
     changed = ", ".join(report.changed) or "nothing"
     out.print(f"{exported} exported, {len(report.skipped)} up to date; changed: {changed}")
     return 0
+
+
+def _show_trials(name: str, trials: list["Trial"], plots: Path, out: Console) -> None:
+    from emoserve_export.tune_report import plot_trials, trials_table
+
+    out.print(trials_table(name, trials))
+    try:
+        plot_trials(name, trials, plots / f"{name}.png")
+        out.print(f"picture: {plots / name}.png")
+    except ImportError:
+        out.print("no picture: pip install 'emoserve[plot]'", markup=False)
 
 
 def _check(options: argparse.Namespace, out: Console) -> int:

@@ -10,6 +10,7 @@ from emoserve_export import graph
 from emoserve_export.declaration import Arrays, Network
 from emoserve_export.errors import DeclarationError
 from emoserve_export.parity import Comparison, Subject, compare, parity_samples, require_parity
+from emoserve_export.samples import Samples, real_items, with_metric
 from emoserve_export.sessions import open_session, run_session
 
 if TYPE_CHECKING:
@@ -31,30 +32,35 @@ class Converted:
     rows: tuple[Comparison, ...]
 
 
-def convert(network: Network) -> Converted:
+def convert(network: Network, samples: Samples | None = None) -> Converted:
     """Return the ONNX graph of a network after it proved to answer like the trained one.
+
+    Args:
+        samples: real items to compare on, before the declared samples.
 
     Raises:
         CheckpointError: the weights are refused.
         GraphError: the graph cannot be made or is not valid.
         ParityError: the graph answers differently.
     """
-    samples = parity_samples(network)
+    asked = [*real_items(samples), *parity_samples(network)]
     if network.build is None:
         model = graph.read_graph(network, _only_source(network))
         session = open_session(model)
-        references = answers = [run_session(session, inputs) for inputs in samples]
+        references = answers = [run_session(session, inputs) for inputs in asked]
     else:
         module = build_module(network)
-        references = [graph.run_module(network, module, inputs) for inputs in samples]
+        references = [graph.run_module(network, module, inputs) for inputs in asked]
         if network.prepare:
             getattr(module, network.prepare)()
         model = graph.export_graph(network, module)
         session = open_session(model)
-        answers = [run_session(session, inputs) for inputs in samples]
+        answers = [run_session(session, inputs) for inputs in asked]
     rows = compare(Subject.of(network), "onnx", zip(references, answers, strict=True))
+    if samples:
+        rows = with_metric(rows, samples, references, answers, network.budget.metric_points)
     require_parity(rows)
-    pairs = tuple(zip(samples, references, strict=True))
+    pairs = tuple(zip(asked, references, strict=True))
     return Converted(network, model, pairs, tuple(rows))
 
 

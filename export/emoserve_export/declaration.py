@@ -27,6 +27,9 @@ DType: TypeAlias = Literal["float32", "float16", "int64", "int32", "uint8", "boo
 Kind: TypeAlias = Literal["convolutional", "recurrent", "transformer", "dense"]
 Metric: TypeAlias = Literal["accuracy", "macro_recall", "weighted_f1"]
 
+Precision: TypeAlias = Literal["fp32", "fp16", "int8_dynamic", "int8_static"]
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8_dynamic", "int8_static")
 UNBOUNDED = 4096  # the longest a dynamic axis may get where the declaration does not say
 
 
@@ -121,10 +124,17 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a faster variant may cost: points of the task metric, and agreement with fp32."""
+    """What a variant in fewer bits may cost, against float32.
+
+    Attributes:
+        metric_points: points of the task metric that may be lost.
+        agreement: least share of items with the same strongest class.
+        cosine: least cosine of an item's output.
+    """
 
     metric_points: float = 0.5
     agreement: float = 0.99
+    cosine: float = 0.98
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,8 @@ class Network:
         samples: returns inputs for a number of items and a seed; by default random values in
             the declared ranges.
         evaluation: labelled data for the task metric, where there is some at hand.
-        kind: decides which quantisation is tried first.
+        kind: decides what is quantised.
+        precision: what is published when the caller does not choose.
         figures: what the model card says, for the table.
         files: other files for the version's folder, name -> source.
     """
@@ -197,6 +208,7 @@ class Network:
     samples: Callable[[int, int], Arrays] | None = None
     evaluation: Callable[[], Evaluation] | None = None
     kind: Kind = "convolutional"
+    precision: Precision = "fp32"
     source: str = ""
     licence: str = ""
     figures: str = ""

@@ -63,7 +63,7 @@ def face_picture(seed: int = 0) -> Pixels:
         cover = 1 / (1 + np.exp(np.clip((distance - 1) / softness, -60, 60)))[..., None]
         picture = picture * (1 - cover) + np.asarray(colour, np.float32) * cover
     picture += np.random.default_rng(seed).normal(0, 3, picture.shape)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), np.uint8)
 
 
 def png(picture: Pixels) -> bytes:
@@ -100,7 +100,8 @@ def voice(duration_s: float = 2.5, seed: int = 0) -> Floats:
     syllables = np.clip(np.sin(np.pi * (time % _SYLLABLE_S) / _SYLLABLE_S) * 1.6, 0, 1)
     sound *= np.convolve(syllables, np.full(160, 1 / 160), "same")
     sound = 0.3 * sound / np.abs(sound).max()
-    return (sound + np.random.default_rng(seed).normal(0, 0.002, samples)).astype(np.float32)
+    noise = np.random.default_rng(seed).normal(0, 0.002, samples)
+    return np.asarray(sound + noise, np.float32)
 
 
 def _resonances(time: Floats) -> Floats:

@@ -25,6 +25,8 @@ class Comparison:
             thousandth of its largest value: no division by next to nothing.
         cosine: least cosine over the items (1 where both are zero).
         agreement: share of items with the same strongest class; 1 for outputs without labels.
+        lost_points: points of the task metric lost against the reference; None where it was not
+            measured.
         problem: why it fails, or empty.
     """
 
@@ -36,6 +38,7 @@ class Comparison:
     max_relative: float
     cosine: float
     agreement: float
+    lost_points: float | None = None
     problem: str = ""
 
     @property
@@ -93,7 +96,7 @@ def _compare_output(
     for reference, answer in pairs:
         wrong = _shape_problem(reference, answer)
         if wrong:
-            return Comparison(subject.name, name, stage, 0, np.inf, np.inf, 0.0, 0.0, wrong)
+            return failed_comparison(subject.name, name, stage, wrong)
     tolerance = subject.tolerance
     measured = [_measure(a, np.asarray(b), name in subject.classes, tolerance) for a, b in pairs]
     items = sum(len(reference) for reference, _ in pairs)
@@ -102,6 +105,11 @@ def _compare_output(
     cosine = min(m[2] for m in measured)
     row = Comparison(subject.name, name, stage, items, absolute, relative, cosine, agreed / items)
     return _judged(row, all(m[4] for m in measured), tolerance)
+
+
+def failed_comparison(network: str, output: str, stage: str, problem: str) -> Comparison:
+    """Return a comparison that could not be made."""
+    return Comparison(network, output, stage, 0, np.inf, np.inf, 0.0, 0.0, problem=problem)
 
 
 def _judged(row: Comparison, close: bool, tolerance: Tolerance) -> Comparison:

@@ -16,7 +16,7 @@ from emoserve_export import golden
 from emoserve_export.declaration import Arrays, Tolerance
 from emoserve_export.errors import RepositoryError
 from emoserve_export.manifest import Manifest, read_manifest
-from emoserve_export.parity import Comparison, Subject, compare
+from emoserve_export.parity import Comparison, Subject, compare, failed_comparison
 
 TIMEOUT_S = 120.0
 SAME_GRAPH = Tolerance(1e-4, 1e-3, 0.9999, 1.0)  # two builds of ONNX Runtime on two processors
@@ -61,7 +61,7 @@ def _network(
     try:
         answer = infer(client, name, stored["in"], tuple(stored["graph"]))
     except InferenceServerException as err:
-        return [_failed(name, "served", err)]
+        return [failed_comparison(name, "-", "served", f"no answer: {err}")]
     outputs, classes = tuple(stored["graph"]), frozenset(record["labels"])
     same = Subject(name, outputs, classes, SAME_GRAPH)
     trained = Subject(name, outputs, classes, Tolerance(**record["tolerance"]))
@@ -94,10 +94,6 @@ def _input(name: str, value: Array) -> triton.InferInput:
     return tensor
 
 
-def _failed(name: str, stage: str, error: Exception) -> Comparison:
-    return Comparison(name, "-", stage, 0, np.inf, np.inf, 0.0, 0.0, f"no answer: {error}")
-
-
 def _pipeline(
     client: triton.InferenceServerClient, name: str, stored: dict[str, Arrays], quantised: bool
 ) -> Comparison:
@@ -108,13 +104,20 @@ def _pipeline(
             _streamed(client, name, requests) if name == "video" else _asked(client, name, requests)
         )
     except InferenceServerException as err:
-        return _failed(name, "pipeline", err)
+        return failed_comparison(name, "-", "pipeline", f"no answer: {err}")
     tolerance = 0.1 if quantised else 0.005
     judged = Judgement(tolerance)
     judged.same(expected, answers, "")
-    problem = "; ".join(judged.problems[:3])
     return Comparison(
-        name, "answer", "pipeline", judged.numbers, judged.largest, np.nan, 1.0, 1.0, problem
+        name,
+        "answer",
+        "pipeline",
+        judged.numbers,
+        judged.largest,
+        np.nan,
+        1.0,
+        1.0,
+        problem="; ".join(judged.problems[:3]),
     )
 
 

@@ -15,7 +15,7 @@ def parity_table(
     table.add_column("network", no_wrap=True)
     table.add_column("output", no_wrap=True)
     table.add_column("stage", no_wrap=True)
-    for heading in ("items", "max abs", "max rel", "cosine", "argmax"):
+    for heading in ("items", "max abs", "max rel", "cosine", "argmax", "points"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
     for row in rows:
@@ -28,6 +28,7 @@ def parity_table(
             f"{row.max_relative:.0e}",
             f"{row.cosine:.4f}",
             f"{row.agreement:.3f}",
+            "-" if row.lost_points is None else f"{-row.lost_points:+.2f}",
             "ok" if row.passed else row.problem,
             style=None if row.passed else "red",
         )

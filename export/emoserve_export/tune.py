@@ -1,0 +1,178 @@
+"""`--tune`: the fastest precision on this machine that stays inside the accuracy budget.
+
+Candidates run side by side with the float32 graph, round by round, one thread each as they are
+served; speed is the median over rounds of the ratio within a round, so a machine that is busy at
+times does not decide.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnx import ModelProto
+
+from emoserve_export.conversion import Converted
+from emoserve_export.declaration import PRECISIONS, Arrays, Precision
+from emoserve_export.errors import ExportError
+from emoserve_export.parity import compare
+from emoserve_export.precision import in_precision
+from emoserve_export.samples import Samples, batches, task_metric
+from emoserve_export.sessions import open_session, run_session
+from emoserve_export.variants import variant_subject
+
+ROUNDS = 5
+ROUND_S = 0.2
+BATCHES = (1, 8)
+WORTH = 1.05  # gains below this are noise: float32 stays
+
+
+@dataclass
+class Trial:
+    """One candidate and how it did.
+
+    Attributes:
+        speed: batch size -> items per second relative to float32.
+        agreement: share of evaluation items with float32's strongest class.
+        metric: the task metric on the evaluation items, 0 to 1; None without labelled data.
+        problem: why it is not admissible, or empty.
+    """
+
+    precision: Precision
+    size_bytes: int = 0
+    speed: dict[int, float] = field(default_factory=dict)
+    max_absolute: float = 0.0
+    cosine: float = 1.0
+    agreement: float = 1.0
+    metric: float | None = None
+    problem: str = ""
+    model: ModelProto | None = None
+
+    @property
+    def score(self) -> float:
+        """Geometric mean of the speeds over batch sizes."""
+        return float(np.exp(np.mean(np.log(list(self.speed.values()))))) if self.speed else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        kept = {key: value for key, value in vars(self).items() if key != "model"}
+        return kept | {"speed": {str(size): round(ratio, 3) for size, ratio in self.speed.items()}}
+
+
+def tune(
+    converted: Converted,
+    samples: Samples | None,
+    progress: Callable[[str], None] = lambda state: None,
+) -> list[Trial]:
+    """Return every candidate with its figures, float32 first.
+
+    Without samples only speed and the parity samples' agreement are known, and INT8 by ranges is
+    not tried.
+    """
+    trials = [_made(converted, precision, samples) for precision in PRECISIONS]
+    ready = [trial for trial in trials if trial.model is not None]
+    sessions = {t.precision: open_session(_required(t), threads=1) for t in ready}
+    for trial in ready:
+        progress(f"{trial.precision}: accuracy")
+        _measure_accuracy(trial, converted, samples, sessions)
+    progress("speed, side by side")
+    _measure_speed(ready, sessions, converted, samples)
+    return trials
+
+
+def fastest(trials: Sequence[Trial]) -> Trial:
+    """Return the fastest admissible candidate; float32 unless another one is worth it."""
+    base = trials[0]
+    good = [trial for trial in trials if not trial.problem and trial.score >= WORTH]
+    return max(good, key=lambda trial: trial.score, default=base)
+
+
+def _required(trial: Trial) -> ModelProto:
+    if trial.model is None:
+        raise ExportError(f"{trial.precision} was not made: {trial.problem}")
+    return trial.model
+
+
+def _made(converted: Converted, precision: Precision, samples: Samples | None) -> Trial:
+    calibration = samples.calibration if samples else None
+    trial = Trial(precision)
+    try:
+        trial.model = in_precision(converted.network, converted.model, precision, calibration)
+        open_session(trial.model)
+    except ExportError as error:
+        trial.problem, trial.model = str(error), None
+    except (ort.capi.onnxruntime_pybind11_state.NotImplemented, RuntimeError, ValueError) as error:
+        trial.problem, trial.model = f"not possible here: {str(error)[:120]}", None
+    if trial.model is not None:
+        trial.size_bytes = trial.model.ByteSize()
+    return trial
+
+
+def _measure_accuracy(
+    trial: Trial,
+    converted: Converted,
+    samples: Samples | None,
+    sessions: dict[Precision, ort.InferenceSession],
+) -> None:
+    network, session = converted.network, sessions[trial.precision]
+    pairs = (
+        [
+            (run_session(sessions["fp32"], inputs), run_session(session, inputs))
+            for inputs in batches(samples.evaluation.inputs, 32)
+        ]
+        if samples
+        else [(trained, run_session(session, inputs)) for inputs, trained in converted.pairs]
+    )
+    rows = compare(variant_subject(network, trial.precision), trial.precision, pairs)
+    trial.max_absolute = max(row.max_absolute for row in rows)
+    trial.cosine = min(row.cosine for row in rows)
+    trial.agreement = min(row.agreement for row in rows)
+    trial.problem = "; ".join(f"{row.output} {row.problem}" for row in rows if row.problem)
+    if samples:
+        _measure_metric(trial, samples, pairs, network.budget.metric_points)
+
+
+def _measure_metric(
+    trial: Trial, samples: Samples, pairs: list[tuple[Arrays, Arrays]], points: float
+) -> None:
+    name = samples.evaluation.output
+    before, after = (np.concatenate([pair[i][name] for pair in pairs]).argmax(1) for i in (0, 1))
+    trial.metric = task_metric(samples.evaluation, after)
+    lost = 100 * (task_metric(samples.evaluation, before) - trial.metric)
+    if lost > points:
+        also = f"{trial.problem}; " if trial.problem else ""
+        trial.problem = f"{also}{samples.evaluation.metric} down by {lost:.2f} points"
+
+
+def _measure_speed(
+    trials: Sequence[Trial],
+    sessions: dict[Precision, ort.InferenceSession],
+    converted: Converted,
+    samples: Samples | None,
+) -> None:
+    for size in BATCHES if converted.network.batched else (BATCHES[-1],):
+        inputs = _timed_inputs(converted, samples, size)
+        ratios: dict[Precision, list[float]] = {trial.precision: [] for trial in trials}
+        for _ in range(ROUNDS):
+            rates = {t.precision: _rate(sessions[t.precision], inputs) for t in trials}
+            for precision, rate in rates.items():
+                ratios[precision].append(rate / rates["fp32"])
+        for trial in trials:
+            trial.speed[size] = float(np.median(ratios[trial.precision]))
+
+
+def _timed_inputs(converted: Converted, samples: Samples | None, size: int) -> Arrays:
+    if samples and len(samples.evaluation.target) >= size:
+        return {name: array[:size] for name, array in samples.evaluation.inputs.items()}
+    return converted.network.sample(size, seed=1)
+
+
+def _rate(session: ort.InferenceSession, inputs: Arrays) -> float:
+    """Return runs per second over `ROUND_S`."""
+    run_session(session, inputs)
+    start, runs = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < ROUND_S or runs == 0:
+        run_session(session, inputs)
+        runs += 1
+    return runs / elapsed if elapsed else 0.0

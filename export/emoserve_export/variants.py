@@ -1,0 +1,66 @@
+"""What is asked of a network in fewer bits: like the trained one within the declared budget."""
+
+import dataclasses
+from typing import Any
+
+from onnx import ModelProto
+
+from emoserve_export.conversion import Converted
+from emoserve_export.declaration import Network, Precision, Tolerance
+from emoserve_export.parity import Comparison, Subject, compare, require_parity
+from emoserve_export.precision import in_precision
+from emoserve_export.samples import Samples, real_items, with_metric
+from emoserve_export.sessions import open_session, run_session
+
+ANY_DIFFERENCE = 1e9  # cosine and agreement judge what has been quantised
+
+
+def variant_tolerance(network: Network, precision: Precision) -> Tolerance:
+    """Return what a variant is held to: the declared tolerance, or the budget below float32."""
+    if precision == "fp32":
+        return network.tolerance
+    budget = network.budget
+    return Tolerance(ANY_DIFFERENCE, 0.0, budget.cosine, budget.agreement)
+
+
+def variant_subject(network: Network, precision: Precision) -> Subject:
+    """Return the network as the comparison takes it, with its variant's tolerance."""
+    return Subject.of(network, variant_tolerance(network, precision))
+
+
+def make_variant(
+    converted: Converted, precision: Precision, samples: Samples | None
+) -> tuple[ModelProto, list[Comparison]]:
+    """Return a graph in another precision after it proved to agree with the float32 one.
+
+    Raises:
+        UnavailableError: INT8 by ranges without real data.
+        ParityError: it is outside the budget.
+    """
+    if precision == "fp32":
+        return converted.model, []
+    network = converted.network
+    calibration = samples.calibration if samples else None
+    model = in_precision(network, converted.model, precision, calibration)
+    base, session = open_session(converted.model), open_session(model)
+    asked = real_items(samples) or [inputs for inputs, _ in converted.pairs]
+    references = [run_session(base, inputs) for inputs in asked]
+    answers = [run_session(session, inputs) for inputs in asked]
+    pairs = zip(references, answers, strict=True)
+    rows = compare(variant_subject(network, precision), precision, pairs)
+    if samples:
+        points = network.budget.metric_points
+        rows = with_metric(rows, samples, references, answers, points)
+    require_parity(rows)
+    return model, rows
+
+
+def served_tolerance(network: Network, precision: Precision) -> dict[str, Any]:
+    """Return what `emoserve verify` holds the served network to, against the trained one.
+
+    Two items cannot show an agreement of 99 %, so below float32 the cosine alone decides there.
+    """
+    tolerance = variant_tolerance(network, precision)
+    if precision != "fp32":
+        tolerance = dataclasses.replace(tolerance, agreement=0.0)
+    return dataclasses.asdict(tolerance)
