@@ -14,6 +14,8 @@ import torch
 from emoserve_ensemble.labels import EMOTIONS, MODALITIES, SENTIMENTS
 from torch import Tensor
 
+from emoserve_training.loop import TrainingError
+
 _SENTIMENT_OF = {"joy": "positive", "neutral": "neutral"}  # others negative; surprise: the text's
 _SUBSETS = torch.tensor(
     [[(number >> place) & 1 for place in range(3)] for number in range(1, 8)]
@@ -48,6 +50,9 @@ class Pairing:
     Args:
         examples: by modality; `text` has sentiments.
         shares: float32 [7], how often each emotion is drawn.
+
+    Raises:
+        TrainingError: a modality has no example of an emotion that is to be drawn.
     """
 
     def __init__(self, examples: Mapping[str, Examples], shares: Tensor) -> None:
@@ -57,6 +62,14 @@ class Pairing:
             [torch.nonzero(e.labels == label).squeeze(1) for label in range(len(EMOTIONS))]
             for e in self._examples
         ]
+        for name, places in zip(MODALITIES, self._of_label, strict=True):
+            lacking = [
+                emotion
+                for emotion, rows, share in zip(EMOTIONS, places, shares.tolist(), strict=True)
+                if share > 0 and not len(rows)
+            ]
+            if lacking:
+                raise TrainingError(f"no examples of {', '.join(lacking)} for {name}")
         self._sentiment_of = torch.tensor(
             [SENTIMENTS.index(_SENTIMENT_OF.get(name, "negative")) for name in EMOTIONS]
         )

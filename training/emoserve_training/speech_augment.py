@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 _SPEECH_DB = -35.0
+_DISTORTED_SHARE = 0.4
+"""Of the recordings. With all distorted, 17 epochs gave recall 0.39; with none, 5 gave 0.49."""
 
 
 def speech_span(decibels: Array) -> tuple[int, int]:
@@ -30,15 +32,22 @@ def augment_speech(decibels: Array, rng: np.random.Generator) -> Array:
         rng: draws everything.
     """
     x = _warped(_cut(decibels, rng), rng)
-    power = 10 ** (x / 10)
-    if rng.random() < 0.2:
-        power = _echoed(power, rng)
-    power = power * 10 ** (_colour(rng) / 10)
-    if rng.random() < 0.5:
-        power = power + _noise(power, rng)
-    x = set_level((10 * np.log10(np.maximum(power, 1e-12))).astype(np.float32))
+    if rng.random() < _DISTORTED_SHARE:
+        x = _distorted(x, rng)
+    x = set_level(x)
     x = np.maximum(x + np.float32(rng.uniform(-3, 3)), np.float32(FLOOR_DB))
     return _masked(_placed(x, rng), rng)
+
+
+def _distorted(x: Array, rng: np.random.Generator) -> Array:
+    """Returns the recording through another room, microphone or line."""
+    power = 10 ** (x / 10)
+    if rng.random() < 0.4:
+        power = _echoed(power, rng)
+    power = power * 10 ** (_colour(rng) / 10)
+    if rng.random() < 0.7:
+        power = power + _noise(power, rng)
+    return np.asarray(10 * np.log10(np.maximum(power, 1e-12)), np.float32)
 
 
 def _cut(x: Array, rng: np.random.Generator) -> Array:
@@ -52,13 +61,13 @@ def _cut(x: Array, rng: np.random.Generator) -> Array:
 
 
 def _warped(x: Array, rng: np.random.Generator) -> Array:
-    """Faster or slower by up to 15 %; formants and pitch moved by up to 3 bands."""
-    frames = max(10, round(x.shape[1] * rng.uniform(0.87, 1.15)))
+    """Faster or slower by up to 10 %; formants and pitch moved by up to 2 bands."""
+    frames = max(10, round(x.shape[1] * rng.uniform(0.9, 1.1)))
     at = np.linspace(0, x.shape[1] - 1, frames)
     low = np.minimum(at.astype(int), x.shape[1] - 2)
     share = (at - low).astype(np.float32)
     x = x[:, low] * (1 - share) + x[:, low + 1] * share
-    band = np.clip(np.arange(MELS) * rng.uniform(0.97, 1.03) + rng.uniform(-1.5, 1.5), 0, MELS - 1)
+    band = np.clip(np.arange(MELS) * rng.uniform(0.98, 1.02) + rng.uniform(-1, 1), 0, MELS - 1)
     low = np.minimum(band.astype(int), MELS - 2)
     share = (band - low).astype(np.float32)[:, None]
     return np.asarray(x[low] * (1 - share) + x[low + 1] * share, np.float32)
@@ -82,7 +91,7 @@ def _colour(rng: np.random.Generator) -> Array:
     """Returns decibels [64, 1]: a smooth tilt, and sometimes the telephone's 300 to 3400 Hz."""
     knots = rng.normal(0, 2, 6)
     curve = np.interp(np.linspace(0, 5, MELS), np.arange(6), knots)
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
         low, high = rng.integers(3, 8), rng.integers(38, 46)  # bands near 300 and 3400 Hz
         curve[:low] -= rng.uniform(10, 40)
         curve[high:] -= rng.uniform(30, 60)
@@ -108,9 +117,9 @@ def _placed(x: Array, rng: np.random.Generator) -> Array:
 
 
 def _masked(x: Array, rng: np.random.Generator) -> Array:
-    for _ in range(2):
-        width, start = rng.integers(0, 8), rng.integers(0, MELS)
-        x[start : start + width] = FLOOR_DB
-        width, start = rng.integers(0, 25), rng.integers(0, FRAMES)
-        x[:, start : start + width] = FLOOR_DB
+    """Hides up to 8 bands, and up to 0.2 s."""
+    width, start = rng.integers(0, 9), rng.integers(0, MELS)
+    x[start : start + width] = FLOOR_DB
+    width, start = rng.integers(0, 20), rng.integers(0, FRAMES)
+    x[:, start : start + width] = FLOOR_DB
     return x

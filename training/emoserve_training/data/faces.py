@@ -64,7 +64,8 @@ def read_faces(folder: Path) -> dict[str, Faces]:
 
 def _find(folder: Path) -> Iterator[tuple[str, Faces]]:
     for path in sorted(folder.glob("*.csv")):
-        header = path.open().readline().strip().replace(" ", "").split(",")
+        with path.open(encoding="utf-8") as file:
+            header = file.readline().strip().replace(" ", "").split(",")
         if {"emotion", "pixels"} <= set(header):
             yield from _pixels_csv(path)
         elif "label" in header and path.with_suffix(".jpg").exists():
@@ -99,7 +100,8 @@ def _pixels_csv(path: Path) -> Iterator[tuple[str, Faces]]:
 def _sheet(path: Path) -> Faces:
     with path.open(newline="") as file:
         labels = np.array([int(row["label"]) for row in csv.DictReader(file)], dtype=np.int64)
-    sheet = np.asarray(Image.open(path.with_suffix(".jpg")).convert("L"))
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        sheet = np.asarray(picture.convert("L"))
     rows, columns = sheet.shape[0] // SIDE, sheet.shape[1] // SIDE
     tiles = sheet.reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2)  # [rows, columns, 48, 48]
     return Faces(tiles.reshape(-1, SIDE, SIDE)[: len(labels)].copy(), labels)
@@ -110,12 +112,17 @@ def _class_folders(folder: Path) -> Faces:
     for code, name in enumerate(LABELS):
         for path in sorted((folder / name).glob("*")):
             if path.suffix.lower() in _PICTURES:
-                picture = Image.open(path).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-                images.append(np.asarray(picture, dtype=np.uint8))
+                images.append(_picture(path))
                 labels.append(code)
     if not images:
         raise TrainingError(f"{folder} has no pictures; class folders are: {', '.join(LABELS)}")
     return Faces(np.stack(images), np.array(labels, dtype=np.int64))
+
+
+def _picture(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(grey, dtype=np.uint8)
 
 
 def _joined(parts: list[Faces]) -> Faces:

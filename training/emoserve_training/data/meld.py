@@ -51,11 +51,14 @@ def _read(path: Path) -> Utterances:
         if missing:
             raise TrainingError(f"{path} has no column {', '.join(missing)}")
         rows = list(reader)
-    try:
-        return Utterances(
-            tuple(row["Utterance"] for row in rows),
-            tuple(EMOTION_LABELS.index(row["Emotion"].lower()) for row in rows),
-            tuple(SENTIMENT_LABELS.index(row["Sentiment"].lower()) for row in rows),
-        )
-    except ValueError as err:
-        raise TrainingError(f"{path}: {err}; labels are MELD's seven and three") from err
+    return Utterances(
+        tuple(row["Utterance"] for row in rows),
+        tuple(_code(row["Emotion"], EMOTION_LABELS, path) for row in rows),
+        tuple(_code(row["Sentiment"], SENTIMENT_LABELS, path) for row in rows),
+    )
+
+
+def _code(label: str, labels: tuple[str, ...], path: Path) -> int:
+    if label.lower() not in labels:
+        raise TrainingError(f"{path}: unknown label {label!r}; accepted are: {', '.join(labels)}")
+    return labels.index(label.lower())
