@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CLIP ?=
 DEMO_EXTRAS := plot,ensemble,server,export,demo
-TEST_EXTRAS := $(DEMO_EXTRAS),observability,training,loadtests,dev
+TEST_EXTRAS := $(DEMO_EXTRAS),whisper,observability,training,loadtests,dev
 
 .PHONY: help demo test lint format clean
 .DEFAULT_GOAL := help

@@ -8,6 +8,7 @@ from emoserve_ensemble.steps.emotion import Emotion
 from emoserve_ensemble.steps.face import Face, FaceDetect
 from emoserve_ensemble.steps.speech import Speech, SpeechFeatures
 from emoserve_ensemble.steps.text import Text, TextAnswer, TextTokens
+from emoserve_ensemble.steps.transcribe import Transcribe
 from emoserve_ensemble.steps.video import Video
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Text",
     "TextAnswer",
     "TextTokens",
+    "Transcribe",
     "Video",
 ]

@@ -21,6 +21,8 @@ from emoserve_ensemble.steps import _log as log
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_ensemble.tools import Tools
+from emoserve_ensemble.transcription import PocketSphinx, Transcriber
+from emoserve_ensemble.whisper import Whisper
 
 Member = TypeVar("Member")
 Answer = TypeVar("Answer")
@@ -59,6 +61,16 @@ class StepConfig:
             decoder=DecoderProcess(),
             limits=Limits.from_parameters(self.parameters),
         )
+
+    def transcriber(self) -> Transcriber:
+        """Return the recogniser that the config names: `pocketsphinx`, or `whisper`."""
+        name = self.parameters.get("transcriber", "pocketsphinx")
+        if name == "pocketsphinx":
+            return PocketSphinx()
+        if name == "whisper":
+            folder = self.repository / self.parameters.get("whisper_folder", "whisper")
+            return Whisper(folder, self.parameters.get("language"))
+        raise ValueError(f"parameter transcriber is {name!r}; pocketsphinx and whisper are known")
 
     def _tokenizer(self) -> Tokenizer:
         """Return the tokenizer that the export put beside `text_tokens`."""

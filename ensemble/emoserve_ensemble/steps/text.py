@@ -74,8 +74,8 @@ class TextTokens(Step[bytes, str]):
             return error
 
 
-class TextAnswer(Step[tuple[Floats, Floats], answers.Json]):
-    """The text network's probabilities to the answer that callers read."""
+class TextAnswer(Step[tuple[Floats, Floats], tuple[Floats, Floats]]):
+    """The text network's probabilities to the answer that callers read, and to canonical order."""
 
     def load(self, config: StepConfig) -> None:
         folder = config.repository / "text_net"
@@ -88,22 +88,21 @@ class TextAnswer(Step[tuple[Floats, Floats], answers.Json]):
         sentiment = pb_utils.get_input_tensor_by_name(request, "sentiment").as_numpy()
         return list(zip(emotion, sentiment, strict=True))
 
-    def predict(self, members: Sequence[tuple[Floats, Floats]]) -> Sequence[answers.Json]:
-        emotion = np.stack([pair[0] for pair in members])
-        sentiment = np.stack([pair[1] for pair in members])
-        rows = zip(
-            to_canonical(emotion, self.emotions),
-            to_canonical(sentiment, self.sentiments, SENTIMENTS),
-            strict=True,
-        )
-        return [
-            {"emotions": answers.emotions(felt), "sentiments": answers.sentiments(meant)}
-            | {"models": self.models}
-            for felt, meant in rows
-        ]
+    def predict(self, members: Sequence[tuple[Floats, Floats]]) -> Sequence[tuple[Floats, Floats]]:
+        felt = to_canonical(np.stack([pair[0] for pair in members]), self.emotions)
+        meant = to_canonical(np.stack([pair[1] for pair in members]), self.sentiments, SENTIMENTS)
+        return list(zip(felt, meant, strict=True))
 
     def encode(
-        self, members: Sequence[answers.Json | InputError]
+        self, members: Sequence[tuple[Floats, Floats] | InputError]
     ) -> dict[str, Callable[[], Tensor]]:
-        texts = [item for item in members if not isinstance(item, InputError)]
-        return {"answer": lambda: column([answers.encoded(item) for item in texts])}
+        rows = [item for item in members if not isinstance(item, InputError)]
+        return {
+            "answer": lambda: column([answers.encoded(self._json(*row)) for row in rows]),
+            "emotion": lambda: stacked([felt for felt, _ in rows], 7),
+            "sentiment": lambda: stacked([meant for _, meant in rows], 3),
+        }
+
+    def _json(self, felt: Floats, meant: Floats) -> answers.Json:
+        emotions, sentiments = answers.emotions(felt), answers.sentiments(meant)
+        return {"emotions": emotions, "sentiments": sentiments, "models": self.models}

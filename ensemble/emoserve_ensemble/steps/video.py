@@ -16,7 +16,6 @@ from emoserve_ensemble.steps import _log as log
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.steps._step import StepConfig, column, failed, refused
 from emoserve_ensemble.text import decode_text
-from emoserve_ensemble.transcription import PocketSphinx
 
 
 class Video:
@@ -29,7 +28,7 @@ class Video:
         self.model = args["model_name"]
         self.metrics = StepMetrics(self.model)
         tools = config.tools(clip.NETWORKS, reads_text=True)
-        self.tools = replace(tools, transcriber=PocketSphinx())
+        self.tools = replace(tools, transcriber=config.transcriber())
 
     def is_ready(self) -> bool:
         """Tell whether the step can answer; newer Tritons ask. The golden check ran at load."""

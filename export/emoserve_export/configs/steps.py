@@ -108,6 +108,13 @@ VIDEO = Step(
     (*_ALL_NETWORKS, "voice_net"),
     decoupled=True,
 )
+TRANSCRIBE = Step(
+    "transcribe",
+    "Transcribe",
+    (_bytes("audio"),),
+    (_bytes("answer"),),
+    networks=("voice_net",),
+)
 FACE_DETECT = Step(
     "face_detect",
     "FaceDetect",
@@ -145,7 +152,7 @@ TEXT_ANSWER = Step(
     "text_answer",
     "TextAnswer",
     (_floats("emotion", classes=7), _floats("sentiment", classes=3)),
-    (_bytes("answer"),),
+    (_bytes("answer"), _floats("emotion", classes=7), _floats("sentiment", classes=3)),
 )
 
 STEPS: tuple[Step, ...] = (
@@ -154,6 +161,7 @@ STEPS: tuple[Step, ...] = (
     TEXT,
     EMOTION,
     VIDEO,
+    TRANSCRIBE,
     FACE_DETECT,
     SPEECH_FEATURES,
     TEXT_TOKENS,
