@@ -1,5 +1,6 @@
 """`config.pbtxt` through Triton's own protobuf: what is not in the schema cannot be written."""
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from google.protobuf import text_format
@@ -102,26 +103,31 @@ def _parameter(config: pb.ModelConfig, key: str, value: str) -> None:
 
 
 def _text_ensemble() -> pb.ModelConfig:
-    """Return `text_tokens -> text_net -> text_answer`, a graph that is fixed."""
+    """Return `text_tokens -> text_net -> text_answer`, a graph that is fixed.
+
+    The network's probabilities have names of their own inside: an ensemble whose output is also
+    the input of a step fails when a caller does not ask for that output («unexpected deadlock»,
+    Triton 2.51). The step behind gives them back in canonical order.
+    """
     config = _base(TEXT.name, TEXT.inputs, TEXT.outputs, TEXT.serving)
     config.ClearField("dynamic_batching")  # the steps batch
     config.platform = "ensemble"
-    steps = config.ensemble_scheduling.step
-    _ensemble_step(steps.add(), TEXT_TOKENS.name, ("text",), ("input_ids", "attention_mask"))
-    tokens = ("input_ids", "attention_mask")
-    _ensemble_step(steps.add(), "text_net", tokens, ("emotion", "sentiment", "embedding"))
-    _ensemble_step(steps.add(), TEXT_ANSWER.name, ("emotion", "sentiment"), ("answer",))
+    tokens = {"input_ids": "input_ids", "attention_mask": "attention_mask"}
+    own = {"emotion": "own_emotion", "sentiment": "own_sentiment"}
+    _ensemble_step(config, TEXT_TOKENS.name, {"text": "text"}, tokens)
+    _ensemble_step(config, "text_net", tokens, own | {"embedding": "embedding"})
+    given = {name: name for name in ("answer", "emotion", "sentiment")}
+    _ensemble_step(config, TEXT_ANSWER.name, own, given)
     return config
 
 
 def _ensemble_step(
-    step: pb.ModelEnsembling.Step, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]
+    config: pb.ModelConfig, name: str, inputs: Mapping[str, str], outputs: Mapping[str, str]
 ) -> None:
-    step.model_name, step.model_version = name, -1
-    for tensor in inputs:
-        step.input_map[tensor] = tensor
-    for tensor in outputs:
-        step.output_map[tensor] = tensor
+    """Add a step; the maps are from the step's tensor names to the ensemble's."""
+    step = config.ensemble_scheduling.step.add(model_name=name, model_version=-1)
+    step.input_map.update(inputs)
+    step.output_map.update(outputs)
 
 
 def label_file(output: str) -> str:
