@@ -1,12 +1,17 @@
 """Holds a model repository against the manifest that `emoserve export` wrote into it.
 
 `manifest.json`: {"format": 1, "files": {"face_net/1/model.onnx": "<sha256, hex>", ...}}
+
+`python -m emoserve_server.manifest FOLDER` exits with 0 where every file is as exported, else 1; an
+init container runs it on models that came over a network (k8s/components/models-s3).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from emoserve_server._errors import RepositoryError
@@ -57,3 +62,21 @@ def _wrong(repository: Path, name: str, wanted: str) -> str | None:
         while block := file.read(1 << 20):
             digest.update(block)
     return None if digest.hexdigest() == wanted.lower() else f"{name} was changed"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Verify the repository named on the command line, which must have a manifest."""
+    try:
+        compared = verify(Path(argv[0]))
+    except RepositoryError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not compared:
+        print(f"{argv[0]} has no {NAME}: export it with `emoserve export`", file=sys.stderr)
+        return 1
+    print(f"{compared} files as exported")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -17,7 +17,7 @@ from emoserve_server.scaling._configs import instances_of
 
 MIB = 2**20
 _REGION_BYTES = MIB  # shm-default-byte-size
-_DYNAMIC = 512  # an axis of -1: the longest token sequence, or that many faces or windows
+_DYNAMIC = 64  # an axis of -1: faces of a picture, windows of a recording, tokens of a sentence
 _SLACK = 1.25  # growth comes in steps, and freed blocks leave holes
 _ELEMENT_BYTES = {  # model_config.proto
     pb.TYPE_BOOL: 1, pb.TYPE_UINT8: 1, pb.TYPE_INT8: 1, pb.TYPE_UINT16: 2, pb.TYPE_INT16: 2,
