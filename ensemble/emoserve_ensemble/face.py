@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from emoserve_ensemble import answers
-from emoserve_ensemble.arrays import Floats, Pixels
+from emoserve_ensemble.arrays import Floats, Pixels, parts
 from emoserve_ensemble.detection import DetectorSettings, FoundFaces, find_faces
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face_pixels import face_pixels
@@ -153,16 +153,20 @@ def analyze_pictures(
         answer = ask(networks, "face_net", face=tensor)
         emotion = to_canonical(answer["emotion"], networks.labels("face_net", "emotion"))
         embedding = answer["embedding"]
-    ends = np.cumsum([len(faces) for faces in found])[:-1]
-    tensors = np.split(tensor, ends)
-    parts = zip(
-        pictures, found, tensors, np.split(emotion, ends), np.split(embedding, ends), strict=True
+    lengths = [len(faces) for faces in found]
+    rows = zip(
+        pictures,
+        found,
+        parts(tensor, lengths),
+        parts(emotion, lengths),
+        parts(embedding, lengths),
+        strict=True,
     )
     return [
         Faces(
             (picture.shape[1], picture.shape[0]), faces, own, embedded, face_quality(faces, crops)
         )
-        for picture, faces, crops, own, embedded in parts
+        for picture, faces, crops, own, embedded in rows
     ]
 
 

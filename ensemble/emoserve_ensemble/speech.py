@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emoserve_ensemble import answers
-from emoserve_ensemble.arrays import Floats
+from emoserve_ensemble.arrays import Floats, parts
 from emoserve_ensemble.decoder import decode_sound
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.fusion import Absent, Evidence, pooled
@@ -105,36 +105,36 @@ def sound_windows(data: bytes, tools: Tools) -> Windows:
     return speech_windows(find_utterances(samples, tools.networks), len(samples) / RATE_HZ)
 
 
-def speech_question(parts: Sequence[Windows]) -> Question | None:
+def speech_question(sounds: Sequence[Windows]) -> Question | None:
     """Return the question to `speech_net` for several sounds, or None without windows."""
-    log_mel = [part.log_mel for part in parts if len(part.log_mel)]
+    log_mel = [sound.log_mel for sound in sounds if len(sound.log_mel)]
     return Question("speech_net", {"log_mel": np.concatenate(log_mel)}) if log_mel else None
 
 
-def spoken(parts: Sequence[Windows], answer: Tensors | None, networks: Networks) -> list[Speech]:
+def spoken(sounds: Sequence[Windows], answer: Tensors | None, networks: Networks) -> list[Speech]:
     """Return what each sound expresses, from the answer to `speech_question`."""
     emotion, embedding = np.zeros((0, 7), np.float32), np.zeros((0, 128), np.float32)
     if answer is not None:
         emotion = to_canonical(answer["emotion"], networks.labels("speech_net", "emotion"))
         embedding = answer["embedding"]
-    ends = np.cumsum([len(part.spans) for part in parts])[:-1]
-    rows = zip(parts, np.split(emotion, ends), np.split(embedding, ends), strict=True)
-    return [Speech(part.duration_s, part.spans, own, embedded) for part, own, embedded in rows]
+    lengths = [len(sound.spans) for sound in sounds]
+    rows = zip(sounds, parts(emotion, lengths), parts(embedding, lengths), strict=True)
+    return [Speech(sound.duration_s, sound.spans, own, embedded) for sound, own, embedded in rows]
 
 
-def analyze_windows(parts: Sequence[Windows], networks: Networks) -> list[Speech]:
+def analyze_windows(sounds: Sequence[Windows], networks: Networks) -> list[Speech]:
     """Return what each sound expresses."""
-    question = speech_question(parts)
+    question = speech_question(sounds)
     answer = ask_many(networks, [question])[0] if question else None
-    return spoken(parts, answer, networks)
+    return spoken(sounds, answer, networks)
 
 
 def analyze_sounds(sounds: Sequence[bytes], tools: Tools) -> list[Speech | InputError]:
     """Return what each encoded sound expresses, or why it cannot be used; in order."""
-    parts = [windows_or_error(sound, tools) for sound in sounds]
-    good = [part for part in parts if isinstance(part, Windows)]
+    cut = [windows_or_error(sound, tools) for sound in sounds]
+    good = [item for item in cut if isinstance(item, Windows)]
     analyzed = iter(analyze_windows(good, tools.networks) if good else [])
-    return [part if isinstance(part, InputError) else next(analyzed) for part in parts]
+    return [item if isinstance(item, InputError) else next(analyzed) for item in cut]
 
 
 def windows_or_error(data: bytes, tools: Tools) -> Windows | InputError:
