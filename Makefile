@@ -5,10 +5,12 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 CLIP ?=
+FUZZ_CASES ?= 2000
+FUZZ_SECONDS ?= 60
 DEMO_EXTRAS := plot,ensemble,server,export,demo
 TEST_EXTRAS := $(DEMO_EXTRAS),whisper,observability,training,loadtests,dev
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format fuzz clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -28,6 +30,11 @@ lint: $(VENV)/.test  ## what CI checks beside the tests: ruff and mypy
 format: $(VENV)/.test  ## put the code into the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+fuzz: $(VENV)/.test model_repository/manifest.json  ## mutated real media against the server, then our own parsers (FUZZ_CASES, FUZZ_SECONDS)
+	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[fuzz]'
+	@$(BIN)/python tests/fuzz/media.py --cases $(FUZZ_CASES)
+	@mkdir -p out/fuzz && $(BIN)/python tests/fuzz/parsers.py -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=out/fuzz/
 
 clean:  ## remove the environment and all that was built; the caches in ~/.cache/emoserve stay
 	rm -rf $(VENV) out runs dist model_repository/*/*/model.onnx model_repository/manifest.json
