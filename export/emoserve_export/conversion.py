@@ -68,6 +68,7 @@ def build_module(network: Network) -> "nn.Module":
     """Return the PyTorch module with its weights, in evaluation mode."""
     from torch import nn
 
+    from emoserve_export.weights.header import require_header
     from emoserve_export.weights.loading import load_weights
 
     build = network.build
@@ -79,6 +80,8 @@ def build_module(network: Network) -> "nn.Module":
     module = build()
     if not isinstance(module, nn.Module):
         raise DeclarationError(f"{network.name}: build gave {type(module).__name__}, not a module")
+    for source in network.checkpoint:
+        require_header(source, network)
     load_weights(module, network.checkpoint)
     return module.eval()
 

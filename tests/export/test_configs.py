@@ -1,0 +1,163 @@
+"""Every config is generated, committed, and holds to its graph and the contract."""
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+from emoserve_export.catalogue import CATALOGUE, FACE
+from emoserve_export.configs.contract import read_contract
+from emoserve_export.configs.generate import config_text, network_config, step_config
+from emoserve_export.configs.lint import check_repository, read_config
+from emoserve_export.configs.steps import STEPS, TEXT, VIDEO
+from emoserve_export.errors import RepositoryError
+from emoserve_export.folders import declared_files, step_files
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMITTED = ROOT / "model_repository"
+CONTRACT = ROOT / "docs" / "contracts.md"
+
+
+@pytest.mark.parametrize("network", CATALOGUE, ids=lambda network: network.name)
+def test_a_networks_files_are_committed_as_generated(network: object) -> None:
+    for name, content in declared_files(network, "cpu").items():  # type: ignore[arg-type]
+        path = COMMITTED / network.name / name  # type: ignore[attr-defined]
+        assert path.read_bytes() == content, f"{path}: run `emoserve export`"
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_a_steps_files_are_committed_as_generated(step: object) -> None:
+    files = step_files(step, "cpu")  # type: ignore[arg-type]
+    for name in ("config.pbtxt", "1/model.py"):
+        path = COMMITTED / step.name / name  # type: ignore[attr-defined]
+        assert path.read_bytes() == files[name], f"{path}: run `emoserve export`"
+
+
+def test_adapters_name_classes_that_exist() -> None:
+    source = ROOT / "ensemble" / "emoserve_ensemble" / "steps" / "__init__.py"
+    offered = {
+        element.value
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.List)
+        for element in node.elts
+        if isinstance(element, ast.Constant)
+    }
+    assert {step.adapter for step in STEPS} <= offered
+
+
+def test_text_that_is_read_back_is_the_same_config() -> None:
+    for profile in ("cpu", "gpu"):
+        for made in (
+            *(network_config(network, profile) for network in CATALOGUE),
+            *(step_config(step, profile) for step in STEPS),
+        ):
+            assert text_format.Parse(config_text(made), pb.ModelConfig()) == made
+
+
+def test_profile_cpu_runs_networks_in_the_steps() -> None:
+    config = step_config(TEXT, "cpu")
+    assert config.backend == "python"
+    assert config.parameters["networks"].string_value == "in_process"
+    network = network_config(FACE, "cpu")
+    assert network.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU
+    assert network.dynamic_batching.max_queue_delay_microseconds == 0
+    policy = network.dynamic_batching.default_queue_policy
+    assert (policy.timeout_action, policy.max_queue_size) == (pb.ModelQueuePolicy.REJECT, 256)
+
+
+def test_profile_gpu_batches_networks_across_callers() -> None:
+    assert network_config(FACE, "gpu").instance_group[0].kind == pb.ModelInstanceGroup.KIND_AUTO
+    assert step_config(VIDEO, "gpu").parameters["networks"].string_value == "served"
+    ensemble = step_config(TEXT, "gpu")
+    assert ensemble.platform == "ensemble"
+    names = [step.model_name for step in ensemble.ensemble_scheduling.step]
+    assert names == ["text_tokens", "text_net", "text_answer"]
+
+
+def test_no_inner_tensor_of_the_ensemble_is_an_output_too() -> None:
+    ensemble = step_config(TEXT, "gpu")
+    read = {name for step in ensemble.ensemble_scheduling.step for name in step.input_map.values()}
+    assert not read & {output.name for output in ensemble.output}
+
+
+def test_video_answers_with_a_stream_and_bounds_its_queue() -> None:
+    config = step_config(VIDEO, "cpu")
+    assert config.model_transaction_policy.decoupled
+    assert config.max_batch_size == 0
+    assert config.dynamic_batching.default_queue_policy.max_queue_size == 16
+    assert all(tensor.optional for tensor in config.input)
+
+
+def test_what_is_committed_keeps_the_contract() -> None:
+    problems, count = check_repository(COMMITTED, CONTRACT)
+    assert problems == []
+    assert count == len(CATALOGUE) + len(STEPS)
+
+
+def test_the_contract_is_read_from_its_tables() -> None:
+    promises = read_contract(CONTRACT)
+    assert promises["text_net"].inputs["input_ids"].dims == (-1,)
+    assert promises["face"].outputs["boxes"].dims == (-1, 4)
+    assert promises["voice_net"].outputs["hn"].dims == (1, 1, 128)
+    assert promises["video"].outputs["answer"].dtype == "TYPE_STRING"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The committed files of three models, to be spoiled."""
+    for name in ("face_net", "face", "text_answer"):
+        shutil.copytree(COMMITTED / name, tmp_path / name, ignore=shutil.ignore_patterns("*.onnx"))
+    return tmp_path
+
+
+def edited(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def problems_of(repository: Path, model: str) -> list[str]:
+    found, _ = check_repository(repository, CONTRACT)
+    return [text for text in found if text.startswith(f"{model}: ") and "not there" not in text]
+
+
+def test_each_mismatch_with_the_contract_is_named(copy: Path) -> None:
+    edited(copy / "face_net" / "config.pbtxt", 'name: "embedding"', 'name: "vector"')
+    edited(copy / "face" / "config.pbtxt", "TYPE_INT32", "TYPE_INT64")
+    edited(copy / "text_answer" / "config.pbtxt", "dims: 7", "dims: 8")
+    assert problems_of(copy, "face_net") == [
+        "face_net: output 'embedding' is promised by the contract, not in the config",
+        "face_net: output 'vector' is not in the contract",
+    ]
+    assert (
+        "('TYPE_INT64', (1,)), the contract says ('TYPE_INT32', (1,))"
+        in problems_of(copy, "face")[0]
+    )
+    assert "(8,)), the contract says ('TYPE_FP32', (7,))" in problems_of(copy, "text_answer")[0]
+
+
+def test_labels_and_fields_are_checked(copy: Path) -> None:
+    (copy / "face_net" / "emotion.labels.txt").write_text("happy\nsad\n")
+    edited(copy / "face" / "config.pbtxt", "max_batch_size", "max_bacth_size")
+    (copy / "text_answer" / "1" / "model.py").unlink()
+    assert problems_of(copy, "face_net") == ["face_net: emotion: 2 labels for 7 classes"]
+    assert "is not a Triton config" in problems_of(copy, "face")[0]
+    assert problems_of(copy, "text_answer") == ["text_answer: version 1 has no model.py"]
+
+
+def test_a_model_that_the_contract_promises_is_missed(copy: Path) -> None:
+    assert "speech_net: promised by the contract, not there" in check_repository(copy, CONTRACT)[0]
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="holds no model"):
+        check_repository(tmp_path, None)
+    with pytest.raises(RepositoryError, match="no contract at"):
+        read_contract(tmp_path / "contracts.md")
+
+
+def test_configs_name_their_folder() -> None:
+    for path in COMMITTED.glob("*/config.pbtxt"):
+        assert read_config(path).name == path.parent.name
