@@ -66,10 +66,11 @@ def face(answer: Mapping[str, Any]) -> FaceAnalysis:
 
 def speech(answer: Mapping[str, Any]) -> SpeechAnalysis:
     """The `speech` pipeline's answer."""
+    spoken = _get(answer, "speech", bool)
     return SpeechAnalysis(
         duration=_number(answer, "duration"),
-        speech=_get(answer, "speech", bool),
-        emotions=_scores(answer, "emotions", EMOTIONS),
+        speech=spoken,
+        emotions=_scores(answer, "emotions", EMOTIONS) if spoken else (),
         windows=tuple(_window(one) for one in _get(answer, "windows", _LIST)),
         models=_models(answer),
     )
