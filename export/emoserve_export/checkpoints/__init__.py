@@ -90,6 +90,7 @@ def save(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, str(path), metadata=dict(metadata))
+    path.chmod(0o644)  # safetensors writes for its owner only
 
 
 def encoder_weights(wheels: Path | None = None) -> dict[str, Tensor]:
