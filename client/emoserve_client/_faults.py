@@ -45,7 +45,6 @@ _WORDS = (
     (re.compile(r"maximum queue size|Request timeout expired"), Kind.BUSY),
     (re.compile(r"(protocol|API) is restricted"), Kind.DENIED),
     (re.compile(r"larger than max"), Kind.INVALID),
-    (re.compile(r"RST_STREAM|GOAWAY|[Ss]tream removed|Socket closed|recvmsg"), Kind.RESET),
     (
         re.compile(r"CERTIFICATE_VERIFY|handshake failed|TLSV1|SSLV3|certificate", re.IGNORECASE),
         Kind.UNTRUSTED,
@@ -54,9 +53,12 @@ _WORDS = (
         re.compile(r"failed to connect|Connection refused|DNS resolution|Name resolution|No route"),
         Kind.UNREACHABLE,
     ),
+    (re.compile(r"RST_STREAM|GOAWAY|[Ss]tream removed|Socket closed|recvmsg"), Kind.RESET),
+    # A server that is going away unloads its models first: another one has them.
+    (re.compile(r"has no available versions|is not at ready state"), Kind.UNAVAILABLE),
 )
 # Only these are open to what the words say: an INVALID message may quote anything.
-_VAGUE = {Kind.UNAVAILABLE, Kind.BUSY, Kind.FAILED, Kind.CANCELLED}
+_VAGUE = {Kind.UNAVAILABLE, Kind.BUSY, Kind.FAILED, Kind.CANCELLED, Kind.NOT_FOUND}
 # Triton's own complaints about a request: core/src/infer_request.cc.
 _BAD_INPUT = re.compile(
     r"^(unexpected (shape|datatype|inference input)|expected number of inputs"
@@ -92,9 +94,8 @@ def text_fault(message: str) -> Fault:
     text = _message(message)
     if reason_of(text)[0] or _BAD_INPUT.search(text):
         return Fault(Kind.INVALID, text)
-    if text.startswith("Request for unknown model"):
-        return Fault(Kind.NOT_FOUND, text)
-    return Fault(_by_words(Kind.FAILED, text), text)
+    unknown = text.startswith("Request for unknown model")
+    return Fault(_by_words(Kind.NOT_FOUND if unknown else Kind.FAILED, text), text)
 
 
 def reason_of(message: str) -> tuple[str, str]:

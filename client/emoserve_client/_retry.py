@@ -25,7 +25,7 @@ class Retry:
     """
 
     attempts: int = 4
-    first_s: float = 0.1
+    first_s: float = 0.2
     factor: float = 2.0
     cap_s: float = 5.0
     pushback_cap_s: float = 60.0

@@ -15,6 +15,7 @@ from emoserve_client._results import (
     FaceAnalysis,
     Modality,
     Result,
+    Score,
     Scores,
     SpeechAnalysis,
     Summary,
@@ -86,7 +87,7 @@ def face_table(picture: FaceAnalysis) -> RenderableType:
     table = _table("face", "emotion", "next", "box")
     for number, one in enumerate(picture.faces, 1):
         box = ", ".join(f"{edge:.0f}" for edge in one.box)
-        table.add_row(str(number), _best(one.emotions), str(one.emotions[1]), box)
+        table.add_row(str(number), _best(one.emotions), _share(one.emotions[1]), box)
     table.caption = size
     return table
 
@@ -96,10 +97,10 @@ def speech_table(sound: SpeechAnalysis) -> RenderableType:
     table = _table("time", "emotion", "next")
     for one in sound.windows:
         times = f"{clock(one.start_time)} - {clock(one.end_time)}"
-        table.add_row(times, _best(one.emotions), str(one.emotions[1]))
+        table.add_row(times, _best(one.emotions), _share(one.emotions[1]))
     table.add_section()
     found = f"{sound.duration:.1f} s" if sound.speech else f"{sound.duration:.1f} s, no speech"
-    table.add_row(Text(found, style="bold"), _best(sound.emotions), str(sound.emotions[1]))
+    table.add_row(Text(found, style="bold"), _best(sound.emotions), _share(sound.emotions[1]))
     return table
 
 
@@ -144,8 +145,11 @@ def _summary_cells(summary: Summary) -> Iterable[RenderableType]:
 
 
 def _best(scores: Scores) -> Text:
-    top = scores.top
-    return Text(f"{top.label} {top.confidence:.0%}", style=COLOURS.get(top.label, ""))
+    return Text(_share(scores.top), style=COLOURS.get(scores.top.label, ""))
+
+
+def _share(score: Score) -> str:
+    return f"{score.label} {score.confidence:.0%}"
 
 
 def _modality(one: Modality) -> Text:

@@ -4,7 +4,11 @@ and in asyncio, and the fake."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import socket
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -123,3 +127,74 @@ def way(request: pytest.FixtureRequest) -> str:
 def client(way: str, protocol: str, triton: EmbeddedTriton, open_client: Callable[..., Any]) -> Any:
     """A client of the session's server that sends every call once: four of them in turn."""
     return open_client(way, url_of(triton, protocol), retry=NO_RETRY)
+
+
+class Proxy:
+    """A wire to a server that can be cut, clogged or fouled.
+
+    `mode`: `forward`; `stall` takes bytes and gives none; `reset` hangs up hard on the first bytes;
+    `garble` answers nonsense; `refuse` takes no connections.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to, self.mode, self.connections = port, "forward", 0
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Hangs up hard on all that are connected."""
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._open.clear()
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                caller, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(caller)
+            threading.Thread(target=self._serve, args=(caller,), daemon=True).start()
+
+    def _serve(self, caller: socket.socket) -> None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._to)) as to:
+            self._open.append(to)
+            threading.Thread(target=self._pipe, args=(to, caller), daemon=True).start()
+            self._pipe(caller, to)
+
+    def _pipe(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self.mode == "reset":
+                    self.cut()
+                    return
+                if self.mode == "garble":
+                    source.sendall(b"this is no answer of a Triton\r\n\r\n")
+                    return
+                if self.mode == "forward":
+                    sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Callable[[int], Proxy]]:
+    """A function that puts a proxy before a port."""
+    made: list[Proxy] = []
+
+    def put(port: int) -> Proxy:
+        made.append(Proxy(port))
+        return made[-1]
+
+    yield put
+    for one in made:
+        one.close()

@@ -92,7 +92,7 @@ class Theatre:
 def test_no_answer_is_asked_for_again_with_the_same_bytes() -> None:
     theatre = Theatre()
     assert theatre.play([GONE, GONE, OK]) == b"answer"
-    assert theatre.pauses == [0.1, 0.2]
+    assert theatre.pauses == [0.2, 0.4]
     assert all(send.message is MESSAGE for send in theatre.sends)
     assert [one.attempts for one in theatre.ends] == [3]
 

@@ -18,7 +18,7 @@ def write(records: Sequence[Record], sink: IO[str]) -> None:
         if record.analysis is None:
             table.append({**head, "error": record.error.message if record.error else ""})
         else:
-            table += [{**head, **row} for row in rows(record.analysis)]
+            table += [{**head, **row} for row in rows(record.analysis)] or [head]  # no face
     columns = list(dict.fromkeys(name for row in table for name in row))
     writer = csv.DictWriter(sink, columns or ["file"], lineterminator="\n")
     writer.writeheader()

@@ -19,7 +19,8 @@ _SHOWN_FACES = 6
 
 def face(analysis: FaceAnalysis, path: Path) -> Any:
     """The figure of a picture."""
-    shown = sorted(analysis.faces, key=_area, reverse=True)[:_SHOWN_FACES]
+    largest = sorted(analysis.faces, key=_area, reverse=True)[:_SHOWN_FACES]
+    shown = [one for one in analysis.faces if one in largest]
     rows = max(1, (len(shown) + 1) // 2)
     figure = Figure(figsize=(13, max(4.2, 2.6 * rows)), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1))
