@@ -73,9 +73,14 @@ def test_an_error_leaves_everything_as_it_was(tmp_path: Path) -> None:
     repository = tmp_path / "repo"
     before = first_state(repository)
     manifest = (repository / "manifest.json").read_bytes()
-    with pytest.raises(ZeroDivisionError), Publication(repository) as publication:
-        stage_second(publication)
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with Publication(repository) as publication:
+            stage_second(publication)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert content(repository) == before
     assert (repository / "manifest.json").read_bytes() == manifest
     assert not work_folder(repository).exists()
