@@ -23,6 +23,7 @@ FRAMES = 300
 EMBEDDING = 128
 _CENTRE_DB = -30.0
 _SPREAD_DB = 20.0
+_SILENCE_DB = -60.0
 _SOUNDING_DB = -35.0
 _PADDED_FRAMES = 304
 """A multiple of 16: the stem takes four frames together, two stages halve, none leaves a rest."""
@@ -79,8 +80,7 @@ class SpeechNet(nn.Module):
 
     def scores(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """Returns logits float32 [batch, 8] and the embedding float32 [batch, 128]."""
-        x = two_views(log_mel)
-        x = functional.pad(x, (0, _PADDED_FRAMES - FRAMES), mode="replicate")
+        x = two_views(functional.pad(log_mel, (0, _PADDED_FRAMES - FRAMES), value=_SILENCE_DB))
         x = self.stages(torch.relu(self.stem(x)))  # [batch, 96, 4, 19]
         x = self.pool(x.flatten(1, 2))  # [batch, 2 * 96 * 4]
         embedding = torch.relu(self.embed(self.dropout(x)))
@@ -93,12 +93,12 @@ class SpeechNet(nn.Module):
 
 
 def two_views(log_mel: Tensor) -> Tensor:
-    """Returns float32 [batch, 2, 64, 300]: the spectrogram, and its movement about the voice.
+    """Returns float32 [batch, 2, 64, frames]: the spectrogram, and its movement about the voice.
 
     The second view takes each band's mean over the sounding frames away, and with it most of what
     the speaker and the microphone are; it is zero where nothing sounds.
     """
-    sounding = (log_mel.amax(dim=1, keepdim=True) > _SOUNDING_DB).float()  # [batch, 1, 300]
+    sounding = (log_mel.amax(dim=1, keepdim=True) > _SOUNDING_DB).float()  # [batch, 1, frames]
     total = (log_mel * sounding).sum(dim=2, keepdim=True)  # [batch, 64, 1]
     mean = total / (sounding.sum(dim=2, keepdim=True) + 1)
     moving = (log_mel - mean) * sounding / _SPREAD_DB
