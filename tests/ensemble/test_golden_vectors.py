@@ -41,7 +41,7 @@ def test_face_pixels_golden() -> None:
 
 @pytest.mark.parametrize("size", [(48, 48), (96, 144), (480, 480)])
 def test_face_pixels_shrink_like_pillows_box_filter(size: tuple[int, int]) -> None:
-    """Pillow rounds to whole grey levels after each axis: one level of 255 is the error there is."""
+    """Pillow rounds to whole grey levels after each axis: one level of 255 is the error."""
     crop = picture(*size)
     theirs = np.asarray(Image.fromarray(crop).resize((48, 48), Image.Resampling.BOX), np.float32)
     ours = face_pixels.face_pixels(crop)[0] * 255

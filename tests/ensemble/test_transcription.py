@@ -81,7 +81,7 @@ def test_whisper_runs_from_a_local_folder(tmp_path) -> None:
     assert words
     assert all(set(word.text) <= set("etaoinsr") for word in words)
     times = [time for word in words for time in (word.start_s, word.end_s)]
-    assert times == sorted(times)
+    assert np.all(np.diff(times) > -1e-6)
     assert times[-1] <= 2.1
 
 
