@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from emoserve_ensemble.detection import DetectorSettings, FoundFaces, find_faces
+from emoserve_ensemble.detection import find_faces
 from emoserve_ensemble.face import analyze_pictures, pooled_faces
 from emoserve_ensemble.fusion import Absent, Evidence
 from emoserve_ensemble.images import decode_image
@@ -109,10 +109,3 @@ def test_faces_of_several_pictures_are_one_modality(data, networks) -> None:
     nothing = pooled_faces(analyzed[1:])
     assert isinstance(nothing, Absent)
     assert nothing.reason == "no face"
-
-
-def test_settings_bound_what_is_found(data, networks) -> None:
-    picture = photo(data, "pyfeat_multi_face.jpg")
-    large_only = DetectorSettings(min_face_px=190)
-    found: FoundFaces = find_faces([picture], networks, large_only)[0]
-    assert 0 < len(found) < len(find_faces([picture], networks)[0])
