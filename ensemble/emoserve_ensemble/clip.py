@@ -74,12 +74,7 @@ def analyze_clip(
     """
     settings = settings or ClipSettings()
     segmenter, texts = _segmentation(data, tools, transcript)
-    with tools.decoder.open(
-        data,
-        tools.limits,
-        frame_rate_hz=settings.frame_rate_hz,
-        max_side_px=settings.max_side_px,
-    ) as reader:
+    with tools.decoder.open(data, tools.limits, settings.sampling) as reader:
         analysis = _Analysis(reader.info, tools, settings, segmenter, texts)
         for event in reader.events():
             if cancelled():

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.media import Sampling
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class ClipSettings:
     Attributes:
         frame_rate_hz: sampled frames a second; 0 looks at no pictures.
         max_side_px: sampled frames are shrunk to this.
+        scenes: look at the first frame of each scene too.
         transcribe: recognise the words where no transcript is given.
         threshold: confidence under which a dominant emotion is «uncertain».
         frames: tell each utterance's faces frame by frame.
@@ -20,9 +22,15 @@ class ClipSettings:
 
     frame_rate_hz: float = 2.0
     max_side_px: int = 640
+    scenes: bool = False
     transcribe: bool = True
     threshold: float = 0.4
     frames: bool = False
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which frames of the clip are looked at."""
+        return Sampling(self.frame_rate_hz, self.max_side_px, self.scenes)
 
     @classmethod
     def from_options(cls, options: bytes | None) -> "ClipSettings":
@@ -51,6 +59,7 @@ class ClipSettings:
 _RANGES: dict[str, tuple[float, float] | None] = {
     "frame_rate_hz": (0.0, 60.0),
     "max_side_px": (64, 4096),
+    "scenes": None,
     "transcribe": None,
     "threshold": (0.0, 1.0),
     "frames": None,

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Protocol
@@ -23,7 +23,7 @@ import numpy as np
 from emoserve_ensemble.arrays import Floats
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import Frame, MediaEvent, MediaInfo, MediaReader, Sound
+from emoserve_ensemble.media import Frame, MediaEvent, MediaInfo, MediaReader, Sampling, Sound
 from emoserve_ensemble.wire import receive
 
 STALL_S = 30.0  # a decoder that gives nothing for so long hangs
@@ -50,9 +50,7 @@ class Reader(Protocol):
 class Decoder(Protocol):
     """Opens clips."""
 
-    def open(
-        self, data: bytes, limits: Limits, *, frame_rate_hz: float = 0.0, max_side_px: int = 640
-    ) -> Reader:
+    def open(self, data: bytes, limits: Limits, sampling: Sampling | None = None) -> Reader:
         """Return the clip's reader.
 
         Raises:
@@ -68,10 +66,8 @@ class Decoder(Protocol):
 class LocalDecoder:
     """Decodes in this process: for tests, and for the benchmark's «no server» limit."""
 
-    def open(
-        self, data: bytes, limits: Limits, *, frame_rate_hz: float = 0.0, max_side_px: int = 640
-    ) -> Reader:
-        return MediaReader(data, limits, frame_rate_hz=frame_rate_hz, max_side_px=max_side_px)
+    def open(self, data: bytes, limits: Limits, sampling: Sampling | None = None) -> Reader:
+        return MediaReader(data, limits, sampling)
 
     def close(self) -> None:
         pass
@@ -89,11 +85,9 @@ class DecoderProcess:
         self._child: _Child | None = None
         self._lock = threading.Lock()
 
-    def open(
-        self, data: bytes, limits: Limits, *, frame_rate_hz: float = 0.0, max_side_px: int = 640
-    ) -> Reader:
+    def open(self, data: bytes, limits: Limits, sampling: Sampling | None = None) -> Reader:
         limits.check_bytes("media", len(data))
-        job = {"limits": asdict(limits), "frame_rate_hz": frame_rate_hz, "max_side_px": max_side_px}
+        job = {"limits": asdict(limits), "sampling": asdict(sampling or Sampling())}
         self._lock.acquire()
         try:
             if self._child is None or not self._child.alive:
@@ -132,7 +126,7 @@ class _Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def start(self, data: bytes, job: dict[str, object]) -> None:
+    def start(self, data: bytes, job: Mapping[str, object]) -> None:
         """Hand over a clip."""
         file = os.memfd_create("emoserve-media")
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import MediaReader, Sound
+from emoserve_ensemble.media import MediaReader, Sampling, Sound
 from emoserve_ensemble.wire import send
 
 _PR_SET_PDEATHSIG = 1
@@ -47,12 +47,7 @@ def _confine() -> None:
 def _answer(parent: socket.socket, media: Any, job: dict[str, Any]) -> None:
     try:
         media.seek(0)
-        reader = MediaReader(
-            media,
-            Limits(**job["limits"]),
-            frame_rate_hz=job["frame_rate_hz"],
-            max_side_px=job["max_side_px"],
-        )
+        reader = MediaReader(media, Limits(**job["limits"]), Sampling(**job["sampling"]))
         with reader:
             send(parent, {"kind": "info", "info": asdict(reader.info)})
             for event in reader.events():

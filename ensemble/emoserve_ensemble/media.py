@@ -14,12 +14,14 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
-from emoserve_ensemble.arrays import Floats, Pixels
+from emoserve_ensemble.arrays import Floats, Pixels, Tensor
 from emoserve_ensemble.containers import demuxer
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
 
 _SNIFFED_BYTES = 512
+SCENE_CHANGE = 25.0  # grey levels of 255, mean over a thumbnail
+_THUMBNAIL = (32, 18)  # width, height
 RATE_HZ = 16_000  # what the speech network, the voice detector and the recogniser were trained on
 
 
@@ -43,6 +45,22 @@ MediaEvent: TypeAlias = Sound | Frame
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """Which frames of a clip are looked at.
+
+    Attributes:
+        frame_rate_hz: how many frames a second; 0 for none.
+        max_side_px: sampled frames are shrunk to this.
+        scenes: also the first frame of each scene: one that differs from the frame before by over
+            `SCENE_CHANGE` grey levels in the mean.
+    """
+
+    frame_rate_hz: float = 0.0
+    max_side_px: int = 640
+    scenes: bool = False
+
+
+@dataclass(frozen=True)
 class MediaInfo:
     """What a container says it holds. `duration_s` is None where the header does not tell."""
 
@@ -57,24 +75,17 @@ class MediaReader:
     Args:
         source: the file's bytes, or an open file of them; any accepted container.
         limits: bounds, checked before and while decoding.
-        frame_rate_hz: how many frames a second are sampled; 0 for none.
-        max_side_px: sampled frames are shrunk to this.
+        sampling: which frames are looked at; by default none.
 
     Raises:
         InputError: empty, unsupported, undecodable or over a limit.
     """
 
     def __init__(
-        self,
-        source: bytes | BinaryIO,
-        limits: Limits,
-        *,
-        frame_rate_hz: float = 0.0,
-        max_side_px: int = 640,
+        self, source: bytes | BinaryIO, limits: Limits, sampling: Sampling | None = None
     ) -> None:
         self._limits = limits
-        self._period_s = 1 / frame_rate_hz if frame_rate_hz else None
-        self._max_side_px = max_side_px
+        self._sampling = sampling or Sampling()
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         self._container = _open(file, limits)
         self._check_streams()
@@ -114,7 +125,7 @@ class MediaReader:
         pictures = [
             s for s in streams.video if not s.disposition & av.stream.Disposition.attached_pic
         ]
-        self._video = pictures[0] if pictures and self._period_s else None
+        self._video = pictures[0] if pictures and self._sampling.frame_rate_hz else None
         self._sound = streams.audio[0] if streams.audio else None
         if self._sound is None and not pictures:
             raise InputError("undecodable", "media: neither a sound nor a video stream in it")
@@ -128,7 +139,7 @@ class MediaReader:
         A damaged packet is skipped; a stream that never decodes is an `InputError`.
         """
         origin_s = (self._container.start_time or 0) / av.time_base
-        state = _Decoding(self._period_s, self._max_side_px, self._limits, origin_s)
+        state = _Decoding(self._sampling, self._limits, origin_s)
         streams = [stream for stream in (self._sound, self._video) if stream is not None]
         for stream in streams:
             if stream is self._video:
@@ -152,12 +163,10 @@ class MediaReader:
 class _Decoding:
     """What is known while packets are decoded: the resampler, the clock, the next frame's time."""
 
-    def __init__(
-        self, period_s: float | None, max_side_px: int, limits: Limits, origin_s: float
-    ) -> None:
+    def __init__(self, sampling: Sampling, limits: Limits, origin_s: float) -> None:
+        self._sampling = sampling
         self._origin_s = origin_s  # MPEG streams seldom start at 0
-        self._period_s = period_s
-        self._max_side_px = max_side_px
+        self._thumbnail: Tensor | None = None
         self._limits = limits
         self._resampler = AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
         self._samples_out = 0
@@ -205,12 +214,21 @@ class _Decoding:
             time_s = max(0.0, float(frame.time) - self._origin_s)
         self._limits.check_duration("media", time_s)
         self._limits.check_pixels(frame.width, frame.height)
-        if self._period_s is None or time_s + 1e-6 < self._next_frame_s:
+        cut = self._sampling.scenes and self._is_cut(frame)
+        if time_s + 1e-6 < self._next_frame_s and not cut:
             return  # too soon after the last sampled one
         # The next one on the sampling grid, however uneven the clip's own frames are.
-        self._next_frame_s = (time_s // self._period_s + 1) * self._period_s
+        rate_hz = self._sampling.frame_rate_hz
+        self._next_frame_s = (time_s * rate_hz // 1 + 1) / rate_hz
         self.produced = True
-        yield Frame(time_s, _pixels(frame, self._max_side_px))
+        yield Frame(time_s, _pixels(frame, self._sampling.max_side_px))
+
+    def _is_cut(self, frame: av.VideoFrame) -> bool:
+        """Tell whether a new scene starts: compared with the frame before, on a grey thumbnail."""
+        width, height = _THUMBNAIL
+        small = frame.to_ndarray(format="gray", width=width, height=height).astype(np.int16)
+        before, self._thumbnail = self._thumbnail, small
+        return before is not None and float(np.abs(small - before).mean()) > SCENE_CHANGE
 
 
 def _open(file: BinaryIO, limits: Limits) -> InputContainer:

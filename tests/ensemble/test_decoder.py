@@ -10,7 +10,7 @@ import pytest
 from emoserve_ensemble.decoder import DecoderProcess, LocalDecoder, decode_sound
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import Frame, Sound
+from emoserve_ensemble.media import Frame, Sampling, Sound
 
 TONE = np.sin(np.arange(32_000) * 2 * np.pi * 440 / 16_000).astype(np.float32) * 0.5
 
@@ -26,7 +26,7 @@ def test_both_decoders_give_the_same_events(decoder, mp4) -> None:
     data = mp4(2.0, TONE)
     given = []
     for each in (LocalDecoder(), decoder):
-        with each.open(data, Limits(), frame_rate_hz=2) as reader:
+        with each.open(data, Limits(), Sampling(2)) as reader:
             given.append((reader.info, list(reader.events())))
     (info, events), (other_info, other_events) = given
     assert info == other_info
@@ -57,7 +57,7 @@ def test_errors_come_back_as_they_are_and_the_child_lives_on(decoder, wav) -> No
 
 def test_a_crash_loses_one_request_only(decoder, mp4, wav) -> None:
     long = np.tile(TONE, 20)  # more than a socket holds: the child is still at work
-    with decoder.open(mp4(40.0, long), Limits(), frame_rate_hz=2) as reader:
+    with decoder.open(mp4(40.0, long), Limits(), Sampling(2)) as reader:
         os.kill(decoder._child._process.pid, signal.SIGSEGV)
         with pytest.raises(InputError, match="crashed"):
             list(reader.events())
@@ -76,7 +76,7 @@ def test_a_hang_ends_at_the_bound(wav) -> None:
 
 
 def test_an_abandoned_clip_stops_the_work(decoder, mp4, wav) -> None:
-    with decoder.open(mp4(2.0, TONE), Limits(), frame_rate_hz=2) as reader:
+    with decoder.open(mp4(2.0, TONE), Limits(), Sampling(2)) as reader:
         next(reader.events())
         child = decoder._child._process.pid
     deadline = time.monotonic() + 5

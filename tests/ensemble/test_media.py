@@ -1,10 +1,13 @@
+import io
+
+import av
 import numpy as np
 import pytest
 from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.decoder import decode_sound as decoded
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import Frame, MediaReader, Sound
+from emoserve_ensemble.media import Frame, MediaReader, Sampling, Sound
 
 
 def decode_sound(data: bytes, limits: Limits) -> np.ndarray:
@@ -15,7 +18,7 @@ TONE = np.sin(np.arange(32_000) * 2 * np.pi * 440 / 16_000).astype(np.float32) *
 
 
 def read(data: bytes, frame_rate_hz: float = 2.0, **limits: float):
-    with MediaReader(data, Limits(**limits), frame_rate_hz=frame_rate_hz) as reader:
+    with MediaReader(data, Limits(**limits), Sampling(frame_rate_hz)) as reader:
         return reader.info, list(reader.events())
 
 
@@ -121,3 +124,23 @@ def test_not_a_number_in_float_sound_is_silence(data) -> None:
     raw[start : start + 4000] = np.full(1000, np.nan, "<f4").tobytes()
     samples = decode_sound(bytes(raw), Limits())
     assert np.isfinite(samples).all()
+
+
+def test_a_cut_between_two_samples_is_looked_at() -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        video = container.add_stream("h264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for index in range(20):
+            grey = 40 if index < 7 else 200  # the scene changes at 0.7 s
+            pixels = np.full((48, 64, 3), grey, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(video.encode(None))
+    times = {}
+    for scenes in (False, True):
+        with MediaReader(buffer.getvalue(), Limits(), Sampling(1.0, scenes=scenes)) as reader:
+            times[scenes] = [e.time_s for e in reader.events() if isinstance(e, Frame)]
+    assert times == {
+        False: pytest.approx([0.0, 1.0]),
+        True: pytest.approx([0.0, 0.7, 1.0]),
+    }
