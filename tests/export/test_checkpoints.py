@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_the_committed_ones_load_and_say_what_they_are(name: str) -> None:
     assert found.metadata["preprocessing"]
     labels = json.loads(found.metadata["labels"])
     assert labels["emotion"] == list(found.network.labels)  # type: ignore[arg-type]
+
+
+def test_fusion_was_trained_on_the_embeddings_of_the_committed_networks() -> None:
+    wanted = json.loads(checkpoints.load("fusion").metadata["embeddings_of"])
+    for name in ("face", "speech", "text"):
+        found = hashlib.sha256((checkpoints.FOLDER / f"{name}.safetensors").read_bytes())
+        assert found.hexdigest() == wanted[name], f"train fusion again: {name} has changed"
 
 
 def test_all_together_are_small_and_each_has_a_card() -> None:

@@ -17,7 +17,7 @@ SETTINGS = Settings(
     epochs=28, batch=128, peak_rate=0.1, weight_decay=5e-4, optimizer="sgd", ema_decay=0.998
 )
 _SMOOTHING = 0.1
-_MIXED_SHARE = 0.3
+_MIXED_SHARE = 0.1
 
 
 class FaceTask:
@@ -66,7 +66,7 @@ def predict(network: nn.Module, faces: Faces, batch: int = 256) -> Tensor:
 
 
 def _mixed(faces: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Three batches of ten are mixed with itself (Zhang et al. 2017, arXiv:1710.09412)."""
+    """A tenth of the batches is mixed with itself (Zhang et al. 2017, arXiv:1710.09412)."""
     if float(torch.rand(1, generator=generator)) > _MIXED_SHARE:
         return faces, target
     share = 0.5 + 0.5 * float(torch.rand(1, generator=generator))

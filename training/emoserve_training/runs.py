@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -98,6 +99,8 @@ def run(name: str, folders: Folders, settings: Settings, place: Place) -> None:
         "best_epoch": f"{done.best_epoch + 1} of {settings.epochs}",
         "command": place.command,
     }
+    if name == "fusion":
+        metadata["embeddings_of"] = json.dumps(fingerprints(folders.need("checkpoints")))
     network = task.network.eval()
     checkpoints.save(network, place.out / f"{name}.safetensors", metadata)
     _write(measure(network, metadata), place.out)
@@ -132,6 +135,14 @@ def _write(found: Card, folder: Path) -> None:
     write_card(found, folder)
     for figure, value in found.headline.items():
         print(f"{found.name}: {figure} {value:.4f}")
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of the three checkpoints: fusion fits their embeddings and no others."""
+    return {
+        name: hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()
+        for name in MODALITIES
+    }
 
 
 def tokenizer() -> Tokenizer:
