@@ -49,11 +49,12 @@ _WORDS = (
         re.compile(r"CERTIFICATE_VERIFY|handshake failed|TLSV1|SSLV3|certificate", re.IGNORECASE),
         Kind.UNTRUSTED,
     ),
+    # Before «failed to connect»: somebody was there and hung up.
+    (re.compile(r"RST_STREAM|GOAWAY|[Ss]tream removed|Socket closed|recvmsg"), Kind.RESET),
     (
         re.compile(r"failed to connect|Connection refused|DNS resolution|Name resolution|No route"),
         Kind.UNREACHABLE,
     ),
-    (re.compile(r"RST_STREAM|GOAWAY|[Ss]tream removed|Socket closed|recvmsg"), Kind.RESET),
     # A server that is going away unloads its models first: another one has them.
     (re.compile(r"has no available versions|is not at ready state"), Kind.UNAVAILABLE),
 )
@@ -115,8 +116,9 @@ def _message(text: str) -> str:
 
 
 def _error_text(body: bytes) -> str:
+    # A stream that fails before its first answer has an error status and an event for a body.
     try:
-        answer = json.loads(body)
+        answer = json.loads(body.strip().removeprefix(b"data: "))
     except ValueError:
         return body[:200].decode(errors="replace")
     found = answer.get("error") if isinstance(answer, dict) else None
