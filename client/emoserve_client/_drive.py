@@ -96,6 +96,8 @@ class Driver:
         if isinstance(effect, Work | Ask):
             value = effect.function()
             if inspect.isawaitable(value):
+                if inspect.iscoroutine(value):
+                    value.close()
                 raise TypeError("a coroutine function needs the asynchronous client")
             return value
         raise TypeError(f"no such effect here: {effect}")

@@ -202,9 +202,10 @@ def _raw(response: httpx.Response, body: bytes) -> Raw:
 def _fault(err: httpx.HTTPError) -> Fault:
     """The fault in an httpx error that is not a status."""
     text = str(err) or type(err).__name__
+    if isinstance(err, httpx.NetworkError) and ("SSL" in text or "certificate" in text.lower()):
+        return Fault(Kind.UNTRUSTED, text)
     if isinstance(err, httpx.ConnectError | httpx.ConnectTimeout):
-        untrusted = "certificate" in text.lower() or "SSL" in text
-        return Fault(Kind.UNTRUSTED if untrusted else Kind.UNREACHABLE, text)
+        return Fault(Kind.UNREACHABLE, text)
     if isinstance(err, httpx.TimeoutException):
         return Fault(Kind.TIMEOUT, f"no answer in time ({type(err).__name__})")
     return Fault(Kind.RESET, text)

@@ -155,6 +155,10 @@ class Tries:
     ) -> EmoserveError:
         """What the caller sees of `fault`."""
         kind, usual_hint = _ERRORS[fault.kind]
+        hung_up = fault.kind in (Kind.RESET, Kind.UNREACHABLE) and "refused" not in fault.message
+        if hung_up and endpoint is not None and endpoint.secure:
+            # With TLS 1.3 a server that misses the caller's certificate just hangs up.
+            usual_hint = "does it want your certificate? `tls=Tls(certificate=..., key=...)`"
         reason, message = reason_of(fault.message)
         if kind is InputError:
             made: EmoserveError = InputError(message, reason=reason or "invalid")
