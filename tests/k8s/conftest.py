@@ -63,11 +63,11 @@ def deployed(request: pytest.FixtureRequest) -> Objects:
     return Objects(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def objects() -> type[Objects]:
     return Objects
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
