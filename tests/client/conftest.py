@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import shutil
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,26 @@ def triton() -> Iterator[EmbeddedTriton]:
         http_port=0,
         grpc_port=0,
         metrics_port=0,
+        exit_timeout_s=1.0,
         extra_args=["--disable-auto-complete-config"],
     ) as server:
         yield server
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """A function that starts one more server for one test."""
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """A function that starts one more server for one test, with `echo` or the models named."""
     with ExitStack() as running:
 
-        def start(*extra_args: str, **options: Any) -> EmbeddedTriton:
-            ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "exit_timeout_s": 5.0}
+        def start(
+            *extra_args: str, models: Sequence[str] = ("echo",), **options: Any
+        ) -> EmbeddedTriton:
+            ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "exit_timeout_s": 1.0}
+            repository = tmp_path / "-".join(models)
+            for name in models:
+                shutil.copytree(REPOSITORY / name, repository / name, dirs_exist_ok=True)
             arguments = ["--disable-auto-complete-config", *extra_args]
-            server = EmbeddedTriton(REPOSITORY, extra_args=arguments, **{**ports, **options})
+            server = EmbeddedTriton(repository, extra_args=arguments, **{**ports, **options})
             return running.enter_context(server)
 
         yield start

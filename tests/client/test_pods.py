@@ -49,7 +49,7 @@ class Load:
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_one_is_killed_and_one_is_drained_and_no_call_fails(serve: Any, protocol: str) -> None:
-    servers = [serve() for _ in range(3)]
+    servers = [serve(models=["faulty"], exit_timeout_s=5.0) for _ in range(3)]
     urls = [one.grpc_url if protocol == "grpc" else one.http_url for one in servers]
     served: Counter[str] = Counter()
 
@@ -89,7 +89,7 @@ def test_a_server_that_comes_back_is_used_again(serve: Any) -> None:
 
 def test_an_order_goes_to_all_servers(serve: Any) -> None:
     explicit = ["--model-control-mode=explicit", "--load-model=*"]
-    servers = [serve(*explicit), serve(*explicit)]
+    servers = [serve(*explicit, models=["echo", "faulty"]) for _ in range(2)]
     with EmotionClient([one.grpc_url for one in servers]) as client:
         assert set(client.unload("faulty")) == {one.grpc_url for one in servers}
         assert not client.is_ready("faulty")
