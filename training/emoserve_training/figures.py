@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,3 +63,10 @@ def class_figures(matrix: Tensor, labels: list[str]) -> list[ClassFigures]:
         ClassFigures(label, float(p), float(r), float(f), int(n))
         for label, p, r, f, n in zip(labels, precision, recall, f1, support, strict=True)
     ]
+
+
+def rarity(labels: Sequence[int], classes: int, power: float) -> Tensor:
+    """Returns class weights [classes]: (largest count / count) ** power; their mean over data is 1."""
+    counts = torch.bincount(torch.tensor(labels), minlength=classes).float().clamp_min(1)
+    weight = (counts.max() / counts) ** power
+    return weight * counts.sum() / (weight * counts).sum()

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from emoserve_training.data.meld import Utterances
-from emoserve_training.figures import weighted_f1
+from emoserve_training.figures import rarity, weighted_f1
 from emoserve_training.loop import Settings
 
 SETTINGS = Settings(
@@ -62,8 +62,10 @@ class TextTask:
         self._lengths = np.array([len(vectors) for vectors in self._written])
         self._batch = min(settings.batch, len(self._train))
         self.steps_per_epoch = len(self._train) // self._batch
-        self._emotion_weight = rarity(self._train.emotions, len(TextNet.labels))
-        self._sentiment_weight = rarity(self._train.sentiments, len(TextNet.sentiment_labels))
+        self._emotion_weight = rarity(self._train.emotions, len(TextNet.labels), _RARITY_POWER)
+        self._sentiment_weight = rarity(
+            self._train.sentiments, len(TextNet.sentiment_labels), _RARITY_POWER
+        )
 
     def batches(self, generator: torch.Generator) -> Iterator[TextBatch]:
         """Yields batches of texts of like length; some as a recogniser would write them."""
@@ -142,10 +144,3 @@ def as_spoken(text: str) -> str:
     """Returns the text as a speech recogniser writes it: lower case, no marks but apostrophes."""
     words = _MARKS.sub(" ", plain_text(text).lower())
     return " ".join(words.split()) or text
-
-
-def rarity(labels: Sequence[int], classes: int) -> Tensor:
-    """Returns class weights float32 [classes]: rare ones count a little more; mean 1 over data."""
-    counts = torch.bincount(torch.tensor(labels), minlength=classes).float().clamp_min(1)
-    weight = (counts.max() / counts) ** _RARITY_POWER
-    return weight * counts.sum() / (weight * counts).sum()
