@@ -66,7 +66,7 @@ def class_figures(matrix: Tensor, labels: list[str]) -> list[ClassFigures]:
 
 
 def rarity(labels: Sequence[int], classes: int, power: float) -> Tensor:
-    """Returns class weights [classes]: (largest count / count) ** power; their mean over data is 1."""
+    """Returns class weights [classes]: (largest count / count) ** power, of mean 1 over the data."""
     counts = torch.bincount(torch.tensor(labels), minlength=classes).float().clamp_min(1)
     weight = (counts.max() / counts) ** power
     return weight * counts.sum() / (weight * counts).sum()
