@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, help="folder of this run")
     command.add_argument("--publish", type=Path, help="put checkpoint and card there too")
     command.add_argument("--resume", action="store_true", help="go on from the last epoch")
+    command.add_argument("--note", default="", help="a remark for the header and the card")
     command.add_argument("--epochs", type=int, help="instead of the network's own number")
     command.add_argument("--batch", type=int, help="examples in a batch")
     command.add_argument("--seed", type=int, help="of everything that is drawn")
@@ -75,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 done, 3 the data or the checkpoint cannot be used."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
-    command = "python -m emoserve_training " + " ".join(given)
+    command = "python -m emoserve_training " + shlex.join(given)
     try:
         if options.command == "card":
             runs.card(options.network, _folders(options), options.checkpoints)
@@ -84,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
                 options.command,
                 _folders(options),
                 _settings(options),
-                runs.Place(options.out, options.publish, options.resume, command),
+                runs.Place(options.out, options.publish, options.resume, command, options.note),
             )
     except (TrainingError, CheckpointError, WheelError) as err:
         print(f"emoserve_training: {err}", file=sys.stderr)

@@ -94,7 +94,10 @@ def _markdown(card: Card) -> str:
     lines += ["", "## Data", "", facts.data, "", "## Licence", "", facts.licence, ""]
     lines += ["## How it was trained", "", facts.training, ""]
     lines += [f"- pre-processing: `{metadata['preprocessing']}`", f"- seed: {metadata['seed']}"]
-    lines += [f"- best epoch by validation: {metadata['best_epoch']}", "", "```"]
+    lines += [f"- best epoch by validation: {metadata['best_epoch']}"]
+    lines += [f"- examples: {metadata['examples']}"]
+    lines += [f"- {metadata['note']}"] if metadata.get("note") else []
+    lines += ["", "```"]
     lines += [metadata["command"], "```", "", "## Limits", ""]
     lines += [f"- {limit}" for limit in facts.limits]
     return "\n".join(lines) + "\n"

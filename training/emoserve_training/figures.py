@@ -66,7 +66,13 @@ def class_figures(matrix: Tensor, labels: list[str]) -> list[ClassFigures]:
 
 
 def rarity(labels: Sequence[int], classes: int, power: float) -> Tensor:
-    """Returns class weights [classes]: (largest count / count) ** power, of mean 1 over the data."""
+    """Returns class weights [classes], (largest count / count) ** power; mean 1.
+
+    Args:
+        labels: of all examples.
+        classes: how many there are.
+        power: 0 makes all equal, 1 gives every class the same say.
+    """
     counts = torch.bincount(torch.tensor(labels), minlength=classes).float().clamp_min(1)
     weight = (counts.max() / counts) ** power
     return weight * counts.sum() / (weight * counts).sum()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,7 @@ class Place:
     publish: Path | None
     resume: bool
     command: str
+    note: str = ""
 
 
 def run(name: str, folders: Folders, settings: Settings, place: Place) -> None:
@@ -88,7 +89,8 @@ def run(name: str, folders: Folders, settings: Settings, place: Place) -> None:
     Raises:
         TrainingError: the data or the run folder cannot be used.
     """
-    task, measure = _PREPARE[name](folders, settings)
+    prepared = _PREPARE[name](folders, settings)
+    task, measure = prepared.task, prepared.measure
     done = train(task, settings, place.out, place.resume)
     metadata = {
         "network": name,
@@ -98,6 +100,8 @@ def run(name: str, folders: Folders, settings: Settings, place: Place) -> None:
         "seed": str(settings.seed),
         "best_epoch": f"{done.best_epoch + 1} of {settings.epochs}",
         "command": place.command,
+        "examples": prepared.examples,
+        "note": place.note,
     }
     if name == "fusion":
         metadata["embeddings_of"] = json.dumps(fingerprints(folders.need("checkpoints")))
@@ -128,7 +132,19 @@ def measured(name: str, folders: Folders, checkpoint: checkpoints.Checkpoint) ->
 
 
 Measure = Callable[[nn.Module, Mapping[str, str]], Card]
-Prepared = tuple[Task, Measure]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run needs; `examples` tells how many there are of each split."""
+
+    task: Task
+    measure: Measure
+    examples: str
+
+
+def _counts(splits: Mapping[str, Sized]) -> str:
+    return ", ".join(f"{split} {len(examples)}" for split, examples in splits.items())
 
 
 def _write(found: Card, folder: Path) -> None:
@@ -157,19 +173,20 @@ def sources(folder: Path) -> dict[str, checkpoints.Checkpoint]:
 
 def _prepare_face(folders: Folders, settings: Settings) -> Prepared:
     splits = read_faces(folders.need("faces"))
-    return face.FaceTask(splits, settings), measures.of_face(splits)
+    return Prepared(face.FaceTask(splits, settings), measures.of_face(splits), _counts(splits))
 
 
 def _prepare_speech(folders: Folders, settings: Settings) -> Prepared:
     splits = read_ravdess(folders.need("ravdess"))
-    return speech.SpeechTask(splits, settings), measures.of_speech(splits)
+    task = speech.SpeechTask(splits, settings)
+    return Prepared(task, measures.of_speech(splits), _counts(splits))
 
 
 def _prepare_text(folders: Folders, settings: Settings) -> Prepared:
     splits = read_meld(folders.need("meld"))
     words = tokenizer()
     task = text.TextTask(splits, words, checkpoints.encoder_weights(), settings)
-    return task, measures.of_text(splits, words)
+    return Prepared(task, measures.of_text(splits, words), _counts(splits))
 
 
 def _prepare_fusion(folders: Folders, settings: Settings) -> Prepared:
@@ -180,7 +197,11 @@ def _prepare_fusion(folders: Folders, settings: Settings) -> Prepared:
         (read_meld(folders.need("meld")), tokenizer()),
     )
     task = fusion.FusionTask(embedded.splits, embedded.odds(), settings)
-    return task, measures.of_fusion(embedded, settings.seed)
+    counts = "; ".join(
+        f"{split}: " + ", ".join(f"{name} {len(each.labels)}" for name, each in examples.items())
+        for split, examples in embedded.splits.items()
+    )
+    return Prepared(task, measures.of_fusion(embedded, settings.seed), counts)
 
 
 _PREPARE: Mapping[str, Callable[[Folders, Settings], Prepared]] = {
@@ -193,5 +214,5 @@ _MEASURE: Mapping[str, Callable[[Folders, Settings], Measure]] = {
     "face": lambda f, s: measures.of_face(read_faces(f.need("faces"))),
     "speech": lambda f, s: measures.of_speech(read_ravdess(f.need("ravdess"))),
     "text": lambda f, s: measures.of_text(read_meld(f.need("meld")), tokenizer()),
-    "fusion": lambda f, s: _prepare_fusion(f, s)[1],
+    "fusion": lambda f, s: _prepare_fusion(f, s).measure,
 }

