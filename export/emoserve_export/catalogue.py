@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from emoserve_ensemble.labels import EMOTIONS, SENTIMENTS
+from emoserve_ensemble.labels import EMOTIONS, MODALITIES, SENTIMENTS
 
 from emoserve_export.declaration import (
     Arrays,
@@ -153,8 +153,12 @@ FUSION = Network(
         probabilities("sentiment", 3),
         Tensor("weight", "float32", axes("batch", modality=3), "share, sums to 1", (0, 1)),
     ),
-    labels={"emotion": Labels(EMOTIONS), "sentiment": Labels(SENTIMENTS, "sentiments")},
-    preprocessing=Preprocessing("embeddings_v1", "face, speech, text; zeros where absent"),
+    labels={
+        "emotion": Labels(EMOTIONS),
+        "sentiment": Labels(SENTIMENTS, "sentiments"),
+        "weight": Labels(MODALITIES, None),
+    },
+    preprocessing=Preprocessing("none", "the embeddings as the three networks give them"),
     serving=Serving(instances=2),
     samples=fusion_samples,
     kind="dense",

@@ -16,7 +16,7 @@ from emoserve_export.declaration import PRECISIONS, Network
 from emoserve_export.errors import ExportError, ParityError
 from emoserve_export.listing import catalogue_table
 from emoserve_export.parity import Comparison
-from emoserve_export.tables import parity_table
+from emoserve_export.tables import parity_table, wide_console
 from emoserve_export.user_file import load_declaration
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of `emoserve export`."""
     options = _parser().parse_args(argv)
-    out, err = Console(), Console(stderr=True)
+    out, err = wide_console(), wide_console(stderr=True)
     try:
         return _run(options, out)
     except ParityError as error:

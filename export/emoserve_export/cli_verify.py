@@ -14,19 +14,19 @@ from rich.console import Console
 
 from emoserve_export.errors import ExportError
 from emoserve_export.parity import Comparison
-from emoserve_export.tables import parity_table
+from emoserve_export.tables import parity_table, wide_console
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of `emoserve verify`."""
     options = _parser().parse_args(argv)
-    out, err = Console(), Console(stderr=True)
+    out, err = wide_console(), wide_console(stderr=True)
     try:
         rows = _replayed(options, out)
     except ExportError as error:
         err.print(f"error: {error}", style="red", markup=False)
         return 1
-    except _NoServer as error:
+    except _NoServerError as error:
         err.print(f"error: {error}", style="red", markup=False)
         return 4
     if options.json:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-class _NoServer(Exception):
+class _NoServerError(Exception):
     """No server answers at the address."""
 
 
@@ -63,9 +63,9 @@ def _replayed(options: argparse.Namespace, out: Console) -> list[Comparison]:
     client = triton.InferenceServerClient(address)
     try:
         if not client.is_server_ready():
-            raise _NoServer(f"the server at {address} is not ready yet")
+            raise _NoServerError(f"the server at {address} is not ready yet")
     except InferenceServerException as error:
-        raise _NoServer(
+        raise _NoServerError(
             f"no server answers at {address}: start one with `emoserve serve`"
         ) from error
     rows: list[Comparison] = []

@@ -134,7 +134,7 @@ class Budget:
 
     metric_points: float = 0.5
     agreement: float = 0.99
-    cosine: float = 0.98
+    cosine: float = 0.9
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from emoserve_export.manifest import changed_files
 from emoserve_export.parity import Comparison
 from emoserve_export.publish import Publication
 from emoserve_export.samples import Samples, network_samples
+from emoserve_export.sensitivity import Int8
 from emoserve_export.tune import Trial, fastest, tune
-from emoserve_export.variants import make_variant, served_tolerance
+from emoserve_export.variants import compared, in_precision, served_tolerance
 from emoserve_export.versions import stage_version
 
 Progress = Callable[[str, str], None]
@@ -120,13 +121,13 @@ class _Export:
         self.progress(name, "PyTorch to ONNX")
         samples = network_samples(network, self.choices.samples)
         converted = convert(network, samples)
-        precision = self._precision(converted, samples)
-        model, rows = make_variant(converted, precision, samples)
-        rows = [*converted.rows, *rows]
+        precision, made = self._variant(converted, samples)
+        rows = [*converted.rows, *compared(converted, made, precision, samples)]
         self.report.rows += rows
         facts |= _facts(network, precision, rows)
+        facts["float32_nodes"] = list(made.excluded)
         facts["tuned"] = [trial.to_json() for trial in self.report.trials.get(name, [])]
-        version = self._stage(converted, model, precision, facts)
+        version = self._stage(converted, made.model, precision, facts)
         self.report.versions[name] = version
         self.progress(name, f"version {version}, {precision}")
 
@@ -139,13 +140,19 @@ class _Export:
         name = converted.network.name
         return stage_version(self.publication, name, files, facts, self.choices.keep)
 
-    def _precision(self, converted: Converted, samples: Samples | None) -> Precision:
+    def _variant(self, converted: Converted, samples: Samples | None) -> tuple[Precision, Int8]:
         network = converted.network
+
+        def progress(state: str) -> None:
+            self.progress(network.name, state)
+
         if not self.choices.tune:
-            return self.choices.precision or network.precision
-        trials = tune(converted, samples, lambda state: self.progress(network.name, state))
+            precision = self.choices.precision or network.precision
+            return precision, in_precision(converted, precision, samples, progress)
+        trials = tune(converted, samples, progress)
         self.report.trials[network.name] = trials
-        return fastest(trials).precision
+        best = fastest(trials)
+        return best.precision, Int8(best.model or converted.model, best.excluded)
 
     def steps(self, networks: Sequence[Network]) -> None:
         """Stage the Python steps and the golden requests of the pipelines."""

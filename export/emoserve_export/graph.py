@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import torch
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 from torch import nn
 
 from emoserve_export.declaration import Arrays, Axis, Network, Tensor
@@ -182,6 +182,30 @@ def _set_axis(axis: Axis, dim: onnx.TensorShapeProto.Dimension) -> None:
         dim.dim_param = axis.name
     else:
         dim.dim_value = axis.size
+
+
+def sort_nodes(model: ModelProto) -> None:
+    """Put the nodes in an order in which each comes after what it reads, in place."""
+    graph = model.graph
+    made = {output: index for index, node in enumerate(graph.node) for output in node.output}
+    order: list[int] = []
+    seen: set[int] = set()
+    for last in range(len(graph.node)):
+        waiting = [last]
+        while waiting:
+            index = waiting[-1]
+            before = [made[name] for name in graph.node[index].input if name in made]
+            missing = [other for other in before if other not in seen]
+            if missing:
+                waiting += missing
+            else:
+                waiting.pop()
+                if index not in seen:
+                    seen.add(index)
+                    order.append(index)
+    nodes = [NodeProto.FromString(graph.node[index].SerializeToString()) for index in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def check(name: str, model: ModelProto) -> None:

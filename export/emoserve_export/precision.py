@@ -2,16 +2,19 @@
 
 fp16           weights and inner values in half precision; inputs and outputs stay float32
 int8_dynamic   weights in INT8, activations measured at run time: for matrix products.
-               Convolutional networks get slower by it (0.1 to 0.3 x: docs/decisions.md)
+               Convolutional networks get slower by it (0.1 to 0.3 x), so they are left out
 int8_static    weights and activations in INT8 by ranges seen on real data (QDQ): for
                convolutions
-bf16           ONNX Runtime has no bf16 kernels for x86-64 CPUs; TensorRT does (engines.py)
+bf16           ONNX Runtime has no bf16 kernels for x86-64 CPUs; TensorRT has (engines)
 """
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 import onnx
 from onnx import ModelProto
@@ -25,94 +28,143 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from emoserve_export import graph
-from emoserve_export.declaration import Arrays, Kind, Network, Precision
+from emoserve_export.declaration import Arrays, Network, Precision
 from emoserve_export.errors import UnavailableError
 from emoserve_export.samples import batches
 
 CALIBRATION_BATCH = 8
-# Quantising what lies between convolutions (Add, Relu) saves conversions; quantising Softmax,
-# AveragePool or Mul costs more time and accuracy than it brings (measured, docs/decisions.md).
-_CONVOLUTIONS = ["Conv", "Gemm", "MatMul", "Add", "Relu"]
-_PRODUCTS = ["MatMul", "Gemm"]
-STATIC_OPERATORS: dict[Kind, list[str]] = {
-    "convolutional": _CONVOLUTIONS,
-    "recurrent": _CONVOLUTIONS,
-    "transformer": _PRODUCTS,
-    "dense": _PRODUCTS,
-}
+MOST_RANGED = 256  # items on which ranges are measured
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+# Between convolutions, Add and Relu are quantised too: it saves conversions. Softmax, AveragePool
+# and Mul are not: they cost more time and accuracy than they bring (docs/decisions.md).
+BETWEEN = ("Add", "Relu")
 
 
-def in_precision(
-    network: Network,
-    model: ModelProto,
-    precision: Precision,
-    calibration: Arrays | None = None,
-) -> ModelProto:
-    """Return a copy of a float32 graph in another precision, checked, its tensors as declared.
+def half(network: Network, model: ModelProto) -> ModelProto:
+    """Return a copy in float16; inputs and outputs stay float32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    Args:
-        calibration: real inputs by name, for `int8_static`.
-
-    Raises:
-        UnavailableError: `int8_static` without calibration data.
-        GraphError: the result is not a valid graph.
-    """
-    if precision == "fp32":
-        return model
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the quantiser warns of names it makes itself
-        source = Path(folder) / "fp32.onnx"
-        bare = ModelProto.FromString(model.SerializeToString())
-        # Stale shapes make the quantiser fail («Inferred shape and existing shape differ»).
-        del bare.graph.value_info[:]
-        onnx.save(bare, source)
-        if precision == "fp16":
-            made = _half(bare)
-        elif precision == "int8_dynamic":
-            made = _dynamic(source)
-        else:
-            made = _static(network, source, calibration)
+    with _quiet():
+        made = convert_float_to_float16(_bare(model), keep_io_types=True)
+    graph.sort_nodes(made)  # the converter puts its casts at the end
     return graph.finished(network, made)
 
 
-def _half(model: ModelProto) -> ModelProto:
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+class Quantiser:
+    """Makes INT8 variants of one graph; a `with` block, for its work lies in a folder.
 
-    made: ModelProto = convert_float_to_float16(model, keep_io_types=True)
-    return made
+    Raises:
+        UnavailableError: `int8_static` without calibration data.
+    """
 
+    def __init__(
+        self, network: Network, model: ModelProto, precision: Precision, calibration: Arrays | None
+    ) -> None:
+        if precision == "int8_static" and calibration is None:
+            raise UnavailableError(
+                f"{network.name}: int8_static needs real data to measure ranges on: give --samples"
+            )
+        self._network, self._model, self._precision = network, model, precision
+        self._calibration = calibration
+        self._folder = tempfile.TemporaryDirectory()
+        self._source = Path(self._folder.name) / "source.onnx"
 
-def _dynamic(source: Path) -> ModelProto:
-    target = source.with_name("int8.onnx")
-    quantize_dynamic(
-        source,
-        target,
-        op_types_to_quantize=_PRODUCTS,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-    )
-    return onnx.load(target)
+    def __enter__(self) -> "Quantiser":
+        with _quiet():
+            onnx.save(_bare(self._model), self._source)
+            if self._precision == "int8_static":
+                prepared = self._source.with_name("prepared.onnx")
+                # Symbolic inference gives up on dynamic token axes; the plain one is enough.
+                quant_pre_process(self._source, prepared, skip_symbolic_shape=True)
+                self._source = prepared
+        self.nodes = self._weighted_nodes()
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._folder.cleanup()
 
-def _static(network: Network, source: Path, calibration: Arrays | None) -> ModelProto:
-    if calibration is None:
-        raise UnavailableError(
-            f"{network.name}: int8_static needs real data to measure ranges on: give --samples"
+    def _weighted_nodes(self) -> list[str]:
+        """Return the nodes with weights of their own, in the order of the graph."""
+        inner = onnx.load(self._source).graph
+        weights = {tensor.name for tensor in inner.initializer}
+        kinds = WEIGHTED if self._precision == "int8_static" else ("MatMul", "Gemm")
+        return [n.name for n in inner.node if n.op_type in kinds and weights & set(n.input)]
+
+    def quantised(self, excluded: Sequence[str] = (), items: int | None = None) -> ModelProto:
+        """Return the graph in INT8, but for the nodes named.
+
+        Args:
+            items: how many calibration items to use; None for `MOST_RANGED`.
+
+        Raises:
+            GraphError: the result is not a valid graph.
+        """
+        with _quiet():
+            if self._precision == "int8_static":
+                made = self._static(excluded, items)
+            else:
+                made = self._dynamic(excluded)
+        return graph.finished(self._network, made)
+
+    def _dynamic(self, excluded: Sequence[str]) -> ModelProto:
+        target = self._source.with_name("int8.onnx")
+        quantize_dynamic(
+            self._source,
+            target,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            nodes_to_exclude=list(excluded),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
         )
-    prepared, target = source.with_name("prepared.onnx"), source.with_name("int8.onnx")
-    # Symbolic inference gives up on dynamic token axes; plain inference is enough for QDQ.
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    quantize_static(
-        prepared,
-        target,
-        _Batches(batches(calibration, CALIBRATION_BATCH)),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=STATIC_OPERATORS[network.kind],
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    return onnx.load(target)
+        made: ModelProto = onnx.load(target)
+        return made
+
+    def _static(self, excluded: Sequence[str], items: int | None) -> ModelProto:
+        target = self._source.with_name("int8.onnx")
+        between = () if self._network.kind == "transformer" else BETWEEN
+        most = items or MOST_RANGED
+        given = {name: array[:most] for name, array in (self._calibration or {}).items()}
+        quantize_static(
+            self._source,
+            target,
+            _Batches(batches(given, CALIBRATION_BATCH)),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=[*WEIGHTED, *between],
+            nodes_to_exclude=list(excluded),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        made: ModelProto = onnx.load(target)
+        return made
+
+
+def _bare(model: ModelProto) -> ModelProto:
+    """Return a copy without inferred shapes.
+
+    Stale ones make the quantiser fail («Inferred shape and existing shape differ»).
+    """
+    copy: ModelProto = ModelProto.FromString(model.SerializeToString())
+    del copy.graph.value_info[:]
+    return copy
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantiser's advice and warnings, which speak of its own work, out of the way."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]

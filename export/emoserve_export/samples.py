@@ -20,7 +20,8 @@ from emoserve_export.declaration import Arrays, Evaluation, Network
 from emoserve_export.errors import DeclarationError
 from emoserve_export.parity import Comparison
 
-MOST_CALIBRATION = 256
+MOST_CALIBRATION = 1024
+MOST_EVALUATED = 2000
 MOST_COMPARED = 512
 COMPARED_AT_ONCE = 32
 METRICS = ("accuracy", "macro_recall", "weighted_f1")
@@ -71,20 +72,16 @@ def _samples(network: Network, arrays: dict[str, Any], where: str) -> Samples:
 
 
 def _split(evaluation: Evaluation, calibration: Arrays | None) -> Samples:
-    if calibration is not None:
-        return Samples(calibration, evaluation)
-    count = min(MOST_CALIBRATION, len(evaluation.target) // 4)
+    """Return the samples in random order: data sets are sorted, and a part must speak for all."""
     order = np.random.default_rng(0).permutation(len(evaluation.target))
-    first, rest = order[:count], order[count:]
-    return Samples(
-        {name: array[first] for name, array in evaluation.inputs.items()},
-        Evaluation(
-            {name: array[rest] for name, array in evaluation.inputs.items()},
-            evaluation.target[rest],
-            evaluation.output,
-            evaluation.metric,
-        ),
-    )
+    if calibration is None:
+        count = min(MOST_CALIBRATION, len(order) // 4)
+        calibration = {name: array[order[:count]] for name, array in evaluation.inputs.items()}
+        order = order[count:]
+    order = order[:MOST_EVALUATED]
+    inputs = {name: array[order] for name, array in evaluation.inputs.items()}
+    target = evaluation.target[order]
+    return Samples(calibration, dataclasses.replace(evaluation, inputs=inputs, target=target))
 
 
 def task_metric(evaluation: Evaluation, predicted: Array) -> float:

@@ -1,10 +1,18 @@
 """Comparisons as a table for people."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from emoserve_export.parity import Comparison
+
+
+def wide_console(**options: Any) -> Console:
+    """Return a console on which tables keep their columns where the output is no terminal."""
+    console = Console(**options)
+    return console if console.is_terminal else Console(width=max(console.width, 150), **options)
 
 
 def parity_table(
@@ -28,7 +36,7 @@ def parity_table(
             f"{row.max_relative:.0e}",
             f"{row.cosine:.4f}",
             f"{row.agreement:.3f}",
-            "-" if row.lost_points is None else f"{-row.lost_points:+.2f}",
+            "-" if row.lost_points is None else f"{0.0 - row.lost_points:+.2f}",
             "ok" if row.passed else row.problem,
             style=None if row.passed else "red",
         )

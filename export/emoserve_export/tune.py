@@ -18,10 +18,9 @@ from emoserve_export.conversion import Converted
 from emoserve_export.declaration import PRECISIONS, Arrays, Precision
 from emoserve_export.errors import ExportError
 from emoserve_export.parity import compare
-from emoserve_export.precision import in_precision
 from emoserve_export.samples import Samples, batches, task_metric
 from emoserve_export.sessions import open_session, run_session
-from emoserve_export.variants import variant_subject
+from emoserve_export.variants import in_precision, variant_subject
 
 ROUNDS = 5
 ROUND_S = 0.2
@@ -37,6 +36,7 @@ class Trial:
         speed: batch size -> items per second relative to float32.
         agreement: share of evaluation items with float32's strongest class.
         metric: the task metric on the evaluation items, 0 to 1; None without labelled data.
+        excluded: nodes that stayed in float32.
         problem: why it is not admissible, or empty.
     """
 
@@ -48,6 +48,7 @@ class Trial:
     agreement: float = 1.0
     metric: float | None = None
     problem: str = ""
+    excluded: tuple[str, ...] = ()
     model: ModelProto | None = None
 
     @property
@@ -70,14 +71,17 @@ def tune(
     Without samples only speed and the parity samples' agreement are known, and INT8 by ranges is
     not tried.
     """
-    trials = [_made(converted, precision, samples) for precision in PRECISIONS]
+    trials = [_made(converted, precision, samples, progress) for precision in PRECISIONS]
     ready = [trial for trial in trials if trial.model is not None]
-    sessions = {t.precision: open_session(_required(t), threads=1) for t in ready}
+    sessions = {t.precision: open_session(_required(t)) for t in ready}
+    references: list[Arrays] = []
     for trial in ready:
         progress(f"{trial.precision}: accuracy")
-        _measure_accuracy(trial, converted, samples, sessions)
+        answers = _answers(sessions[trial.precision], converted, samples)
+        references = references or answers
+        _judge(trial, converted, samples, list(zip(references, answers, strict=True)))
     progress("speed, side by side")
-    _measure_speed(ready, sessions, converted, samples)
+    _measure_speed(ready, converted, samples)
     return trials
 
 
@@ -94,36 +98,42 @@ def _required(trial: Trial) -> ModelProto:
     return trial.model
 
 
-def _made(converted: Converted, precision: Precision, samples: Samples | None) -> Trial:
-    calibration = samples.calibration if samples else None
+def _made(
+    converted: Converted,
+    precision: Precision,
+    samples: Samples | None,
+    progress: Callable[[str], None],
+) -> Trial:
     trial = Trial(precision)
+    progress(f"{precision}: converting")
     try:
-        trial.model = in_precision(converted.network, converted.model, precision, calibration)
-        open_session(trial.model)
+        made = in_precision(converted, precision, samples, progress)
+        open_session(made.model)
     except ExportError as error:
-        trial.problem, trial.model = str(error), None
-    except (ort.capi.onnxruntime_pybind11_state.NotImplemented, RuntimeError, ValueError) as error:
-        trial.problem, trial.model = f"not possible here: {str(error)[:120]}", None
-    if trial.model is not None:
-        trial.size_bytes = trial.model.ByteSize()
+        trial.problem = str(error)
+    except (ort.capi.onnxruntime_pybind11_state.Fail, RuntimeError, ValueError) as error:
+        trial.problem = f"not possible here: {str(error)[:160]}"
+    else:
+        trial.model, trial.excluded = made.model, made.excluded
+        trial.size_bytes = made.model.ByteSize()
     return trial
 
 
-def _measure_accuracy(
+def _answers(
+    session: ort.InferenceSession, converted: Converted, samples: Samples | None
+) -> list[Arrays]:
+    inputs = samples.evaluation.inputs if samples else None
+    asked = batches(inputs, 32) if inputs else [given for given, _ in converted.pairs]
+    return [run_session(session, one) for one in asked]
+
+
+def _judge(
     trial: Trial,
     converted: Converted,
     samples: Samples | None,
-    sessions: dict[Precision, ort.InferenceSession],
+    pairs: list[tuple[Arrays, Arrays]],
 ) -> None:
-    network, session = converted.network, sessions[trial.precision]
-    pairs = (
-        [
-            (run_session(sessions["fp32"], inputs), run_session(session, inputs))
-            for inputs in batches(samples.evaluation.inputs, 32)
-        ]
-        if samples
-        else [(trained, run_session(session, inputs)) for inputs, trained in converted.pairs]
-    )
+    network = converted.network
     rows = compare(variant_subject(network, trial.precision), trial.precision, pairs)
     trial.max_absolute = max(row.max_absolute for row in rows)
     trial.cosine = min(row.cosine for row in rows)
@@ -145,12 +155,8 @@ def _measure_metric(
         trial.problem = f"{also}{samples.evaluation.metric} down by {lost:.2f} points"
 
 
-def _measure_speed(
-    trials: Sequence[Trial],
-    sessions: dict[Precision, ort.InferenceSession],
-    converted: Converted,
-    samples: Samples | None,
-) -> None:
+def _measure_speed(trials: Sequence[Trial], converted: Converted, samples: Samples | None) -> None:
+    sessions = {t.precision: open_session(_required(t), threads=1) for t in trials}
     for size in BATCHES if converted.network.batched else (BATCHES[-1],):
         inputs = _timed_inputs(converted, samples, size)
         ratios: dict[Precision, list[float]] = {trial.precision: [] for trial in trials}

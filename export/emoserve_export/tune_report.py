@@ -24,7 +24,9 @@ def trials_table(network: str, trials: Sequence[Trial]) -> Table:
 
 
 def _cells(trial: Trial, sizes: Sequence[int], best: Trial) -> list[str]:
-    verdict = "published" if trial is best else trial.problem or "slower"
+    verdict = "published" if trial is best else trial.problem or "inside the budget, slower"
+    if trial.excluded:
+        verdict += f"; {len(trial.excluded)} nodes in fp32"
     if not trial.speed:
         return [trial.precision, *["-"] * (5 + len(sizes)), verdict]
     return [

@@ -1,15 +1,15 @@
 """What is asked of a network in fewer bits: like the trained one within the declared budget."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
-
-from onnx import ModelProto
 
 from emoserve_export.conversion import Converted
 from emoserve_export.declaration import Network, Precision, Tolerance
 from emoserve_export.parity import Comparison, Subject, compare, require_parity
-from emoserve_export.precision import in_precision
+from emoserve_export.precision import half
 from emoserve_export.samples import Samples, real_items, with_metric
+from emoserve_export.sensitivity import Int8, int8
 from emoserve_export.sessions import open_session, run_session
 
 ANY_DIFFERENCE = 1e9  # cosine and agreement judge what has been quantised
@@ -28,21 +28,37 @@ def variant_subject(network: Network, precision: Precision) -> Subject:
     return Subject.of(network, variant_tolerance(network, precision))
 
 
-def make_variant(
-    converted: Converted, precision: Precision, samples: Samples | None
-) -> tuple[ModelProto, list[Comparison]]:
-    """Return a graph in another precision after it proved to agree with the float32 one.
+def in_precision(
+    converted: Converted,
+    precision: Precision,
+    samples: Samples | None,
+    progress: Callable[[str], None] = lambda state: None,
+) -> Int8:
+    """Return the graph in another precision, and the nodes that kept float32.
 
     Raises:
         UnavailableError: INT8 by ranges without real data.
-        ParityError: it is outside the budget.
+        GraphError: the result is not a valid graph.
     """
     if precision == "fp32":
-        return converted.model, []
+        return Int8(converted.model)
+    if precision == "fp16":
+        return Int8(half(converted.network, converted.model))
+    return int8(converted, precision, samples, progress)
+
+
+def compared(
+    converted: Converted, made: Int8, precision: Precision, samples: Samples | None
+) -> list[Comparison]:
+    """Return a variant's comparisons with the float32 graph, every one inside the budget.
+
+    Raises:
+        ParityError: one is not.
+    """
+    if precision == "fp32":
+        return []
     network = converted.network
-    calibration = samples.calibration if samples else None
-    model = in_precision(network, converted.model, precision, calibration)
-    base, session = open_session(converted.model), open_session(model)
+    base, session = open_session(converted.model), open_session(made.model)
     asked = real_items(samples) or [inputs for inputs, _ in converted.pairs]
     references = [run_session(base, inputs) for inputs in asked]
     answers = [run_session(session, inputs) for inputs in asked]
@@ -52,7 +68,7 @@ def make_variant(
         points = network.budget.metric_points
         rows = with_metric(rows, samples, references, answers, points)
     require_parity(rows)
-    return model, rows
+    return rows
 
 
 def served_tolerance(network: Network, precision: Precision) -> dict[str, Any]:
