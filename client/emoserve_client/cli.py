@@ -37,6 +37,7 @@ COMMANDS = {
     ),
     "serve": Command("emoserve_server.cli", "server", "start a real Triton on this machine"),
     "doctor": Command("emoserve_server.doctor", "server", "whether this machine can serve"),
+    "k8s": Command("emoserve_server.scaling.cli", None, "autoscaling targets, from measurements"),
     "export": Command("emoserve_export.cli", "export", "checkpoints to a model repository"),
     "verify": Command(
         "emoserve_export.cli_verify", "export", "served results against the trained networks"
