@@ -19,14 +19,20 @@ from emoserve_client._results import (
     EmotionAnalysis,
     Face,
     FaceAnalysis,
+    Frame,
     Modality,
+    Person,
     Score,
     Scores,
+    Segment,
     SpeechAnalysis,
     SpeechWindow,
+    SpokenText,
     Summary,
     TextAnalysis,
+    Transcript,
     Utterance,
+    Word,
 )
 from emoserve_client.errors import InputError, WrongAnswerError
 
@@ -70,7 +76,7 @@ def speech(answer: Mapping[str, Any]) -> SpeechAnalysis:
     return SpeechAnalysis(
         duration=_number(answer, "duration"),
         speech=spoken,
-        emotions=_scores(answer, "emotions", EMOTIONS) if spoken else (),
+        emotions=_scores(answer, "emotions", EMOTIONS) if spoken else Scores(),
         windows=tuple(_window(one) for one in _get(answer, "windows", _LIST)),
         models=_models(answer),
     )
@@ -95,29 +101,46 @@ def emotion(answer: Mapping[str, Any]) -> EmotionAnalysis:
     )
 
 
+def transcript(answer: Mapping[str, Any]) -> Transcript:
+    """The `transcribe` pipeline's answer."""
+    return Transcript(
+        duration=_number(answer, "duration"),
+        source=_get(answer, "source", str),
+        text=_get(answer, "text", str),
+        utterances=tuple(_spoken(one) for one in _get(answer, "utterances", _LIST)),
+        models=_models(answer),
+    )
+
+
 def utterance(answer: Mapping[str, Any]) -> Utterance:
     """One utterance of the `video` pipeline, the value of its key `utterance`."""
     return Utterance(
         start_time=_number(answer, "start_time"),
         end_time=_number(answer, "end_time"),
         text=_get(answer, "text", str),
+        dominant=_get(answer, "dominant", str),
         emotions=_scores(answer, "emotions", EMOTIONS),
         sentiments=_scores(answer, "sentiments", SENTIMENTS),
         modalities=_modalities(answer),
+        frames=tuple(_frame(one) for one in answer.get("frames", ())),
     )
 
 
 def summary(answer: Mapping[str, Any]) -> tuple[Summary, Mapping[str, str]]:
     """The last answer of the `video` pipeline: the clip's summary and the models' versions."""
     inner = _get(answer, "summary", _DICT)
-    counts = _get(inner, "modalities", _DICT)
+    present = _get(inner, "modalities", _DICT)
     return (
         Summary(
             duration=_number(inner, "duration"),
             utterances=_get(inner, "utterances", int),
+            dominant=_get(inner, "dominant", str),
             emotions=_scores(inner, "emotions", EMOTIONS),
             sentiments=_scores(inner, "sentiments", SENTIMENTS),
-            modalities={name: _get(counts, name, int) for name in MODALITIES},
+            counts={str(label): int(n) for label, n in _get(inner, "counts", _DICT).items()},
+            timeline=_timeline(inner),
+            modalities={name: _get(present, name, int) for name in MODALITIES},
+            persons=tuple(_person(one) for one in _get(inner, "persons", _LIST)),
         ),
         _models(answer),
     )
@@ -128,8 +151,46 @@ def _face(answer: Mapping[str, Any]) -> Face:
     if len(box) != 4 or not all(isinstance(edge, int | float) for edge in box):
         raise WrongAnswerError(f"a box is left, top, right, bottom in pixels, not {box}")
     left, top, right, bottom = (float(edge) for edge in box)
-    emotions = _scores(answer, "emotions", EMOTIONS)
-    return Face((left, top, right, bottom), _number(answer, "detection"), emotions)
+    return Face(
+        box=(left, top, right, bottom),
+        detection=_number(answer, "detection"),
+        quality=_number(answer, "quality"),
+        emotions=_scores(answer, "emotions", EMOTIONS),
+        person=_optional(answer, "person", int),
+    )
+
+
+def _frame(answer: Mapping[str, Any]) -> Frame:
+    faces = tuple(_face(one) for one in _get(answer, "faces", _LIST))
+    return Frame(_number(answer, "time"), faces)
+
+
+def _timeline(answer: Mapping[str, Any]) -> tuple[Segment, ...]:
+    return tuple(
+        Segment(_number(one, "start_time"), _number(one, "end_time"), _get(one, "label", str))
+        for one in _get(answer, "timeline", _LIST)
+    )
+
+
+def _person(answer: Mapping[str, Any]) -> Person:
+    return Person(
+        person=_get(answer, "person", int),
+        start_time=_number(answer, "start_time"),
+        end_time=_number(answer, "end_time"),
+        frames=_get(answer, "frames", int),
+        dominant=_get(answer, "dominant", str),
+        emotions=_scores(answer, "emotions", EMOTIONS),
+        timeline=_timeline(answer),
+    )
+
+
+def _spoken(answer: Mapping[str, Any]) -> SpokenText:
+    words = tuple(
+        Word(_get(one, "text", str), _number(one, "start_time"), _number(one, "end_time"))
+        for one in _get(answer, "words", _LIST)
+    )
+    times = (_number(answer, "start_time"), _number(answer, "end_time"))
+    return SpokenText(*times, _get(answer, "text", str), words)
 
 
 def _window(answer: Mapping[str, Any]) -> SpeechWindow:
@@ -156,7 +217,9 @@ def _modality(answer: Mapping[str, Any]) -> Modality:
         sentiments=_scores(answer, "sentiments", SENTIMENTS) if has_sentiments else Scores(),
         faces=_optional(answer, "faces", int),
         frames=_optional(answer, "frames", int),
+        persons=tuple(answer.get("persons", ())),
         text=_optional(answer, "text", str),
+        source=_optional(answer, "source", str),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
 
-from emoserve_client import _admin, _pipelines
+from emoserve_client import _admin, _pipelines, _shared
 from emoserve_client._base import BaseClient
 from emoserve_client._drive import AsyncDriver
 from emoserve_client._flow import Flow
@@ -18,6 +18,7 @@ from emoserve_client._results import (
     FaceAnalysis,
     SpeechAnalysis,
     TextAnalysis,
+    Transcript,
     Utterance,
     VideoAnalysis,
 )
@@ -69,6 +70,22 @@ class AsyncEmotionClient(BaseClient):
             InputError: the recording is unusable.
         """
         flow = _pipelines.speech(self._session, audio, rate_hz, self._timeout(timeout_s))
+        return await self._run(flow)
+
+    async def transcribe(
+        self, audio: Sound, *, rate_hz: int | None = None, timeout_s: float | None = None
+    ) -> Transcript:
+        """What is said in a recording, with the time of each word.
+
+        Args:
+            audio: as for `speech`.
+            rate_hz: samples a second, for an array.
+            timeout_s: for this call; default: the client's.
+
+        Raises:
+            InputError: the recording is unusable.
+        """
+        flow = _pipelines.transcribe(self._session, audio, rate_hz, self._timeout(timeout_s))
         return await self._run(flow)
 
     async def text(self, text: str, *, timeout_s: float | None = None) -> TextAnalysis:
@@ -196,6 +213,7 @@ class AsyncEmotionClient(BaseClient):
 
     async def close(self) -> None:
         """Closes all connections; a later call opens them again."""
+        await self._run(_shared.release(self._session))
         await self._driver.close()
 
     async def __aenter__(self) -> AsyncEmotionClient:

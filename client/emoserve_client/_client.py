@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
 
-from emoserve_client import _admin, _pipelines
+from emoserve_client import _admin, _pipelines, _shared
 from emoserve_client._base import BaseClient
 from emoserve_client._drive import Driver
 from emoserve_client._flow import Flow
@@ -18,6 +18,7 @@ from emoserve_client._results import (
     FaceAnalysis,
     SpeechAnalysis,
     TextAnalysis,
+    Transcript,
     Utterance,
     VideoAnalysis,
 )
@@ -71,6 +72,22 @@ class EmotionClient(BaseClient):
             InputError: the recording is unusable.
         """
         flow = _pipelines.speech(self._session, audio, rate_hz, self._timeout(timeout_s))
+        return self._run(flow)
+
+    def transcribe(
+        self, audio: Sound, *, rate_hz: int | None = None, timeout_s: float | None = None
+    ) -> Transcript:
+        """What is said in a recording, with the time of each word.
+
+        Args:
+            audio: as for `speech`.
+            rate_hz: samples a second, for an array.
+            timeout_s: for this call; default: the client's.
+
+        Raises:
+            InputError: the recording is unusable.
+        """
+        flow = _pipelines.transcribe(self._session, audio, rate_hz, self._timeout(timeout_s))
         return self._run(flow)
 
     def text(self, text: str, *, timeout_s: float | None = None) -> TextAnalysis:
@@ -196,6 +213,7 @@ class EmotionClient(BaseClient):
 
     def close(self) -> None:
         """Closes all connections; a later call opens them again."""
+        self._run(_shared.release(self._session))
         self._driver.close()
 
     def __enter__(self) -> EmotionClient:

@@ -15,16 +15,24 @@ from emoserve_client._sniff import sniff
 from emoserve_client._tensors import Array
 from emoserve_client.errors import InputError
 
-VERSIONS = {"face_net": "1", "speech_net": "1", "text_net": "1", "fusion_net": "1"}
+VERSIONS = {
+    "face_net": "1",
+    "speech_net": "1",
+    "text_net": "1",
+    "fusion_net": "1",
+    "voice_net": "1",
+}
 UTTERANCE_S = 2.0
 MAX_TEXT_CHARACTERS = 10_000
 
+Pipeline = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 Specs = tuple[tuple[str, str, tuple[int, ...]], ...]
 _ANSWER = ("answer", "BYTES", (-1, 1))
 SIGNATURES: dict[str, tuple[Specs, Specs]] = {
     "face": ((("image", "BYTES", (-1, 1)),), (_ANSWER,)),
     "speech": ((("audio", "BYTES", (-1, 1)),), (_ANSWER,)),
     "text": ((("text", "BYTES", (-1, 1)),), (_ANSWER,)),
+    "transcribe": ((("audio", "BYTES", (-1, 1)),), (_ANSWER,)),
     "emotion": (
         (
             ("images", "BYTES", (-1, -1)),
@@ -61,7 +69,8 @@ def _face(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
     if image.startswith(b"\x89PNG"):
         width, height = struct.unpack_from(">II", image, 16)
     box = [width * 0.25, height * 0.25, width * 0.75, height * 0.75]
-    face = {"box": box, "detection": 0.99, "emotions": scores(EMOTIONS, b"face", image)}
+    face = {"box": box, "detection": 0.99, "quality": 0.9}
+    face["emotions"] = scores(EMOTIONS, b"face", image)
     return _answer({"width": width, "height": height, "faces": [face]}, "face_net")
 
 
@@ -72,6 +81,15 @@ def _speech(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
     window = {"start_time": 0.0, "end_time": UTTERANCE_S, "emotions": emotions}
     answer = {"duration": UTTERANCE_S, "speech": True, "emotions": emotions, "windows": [window]}
     return _answer(answer, "speech_net")
+
+
+def _transcribe(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    audio = _member(inputs, "audio")
+    _must_be("audio", audio, "sound", "WAV, FLAC, MP3, Ogg and MP4")
+    times = {"start_time": 0.0, "end_time": UTTERANCE_S}
+    spoken = {**times, "text": "hello", "words": [{"text": "hello", **times}]}
+    answer = {"duration": UTTERANCE_S, "source": "fake", "text": "hello", "utterances": [spoken]}
+    return _answer(answer, "voice_net")
 
 
 def _text(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -99,20 +117,32 @@ def _video(inputs: Mapping[str, Array]) -> Iterator[Mapping[str, Array]]:
     media = _member(inputs, "media")
     _must_be("media", media, "video", "MP4, MOV, WebM, Matroska, MPEG and AVI")
     words = inputs["transcript"].reshape(-1)[0].decode() if "transcript" in inputs else "hello you"
-    halves = _halves(words)
+    halves, segments = _halves(words), []
     for number, text in enumerate(halves):
         part = media + bytes([number])
         given = {"face": part, "speech": part, "text": text.encode()}
         times = {"start_time": UTTERANCE_S * number, "end_time": UTTERANCE_S * (number + 1)}
-        yield _answer({"utterance": {**times, "text": text, **_fused(given)}})
-    summary = {
-        "duration": UTTERANCE_S * len(halves),
-        "utterances": len(halves),
-        "emotions": scores(EMOTIONS, b"summary", media),
+        fused = _fused(given)
+        dominant = fused["emotions"][0]["label"]
+        segments.append({**times, "label": dominant})
+        yield _answer({"utterance": {**times, "text": text, "dominant": dominant, **fused}})
+    yield _answer({"summary": _summary(media, segments)}, *VERSIONS)
+
+
+def _summary(media: bytes, segments: list[dict[str, Any]]) -> dict[str, Any]:
+    emotions = scores(EMOTIONS, b"summary", media)
+    labels = [one["label"] for one in segments]
+    return {
+        "duration": UTTERANCE_S * len(segments),
+        "utterances": len(segments),
+        "dominant": emotions[0]["label"],
+        "emotions": emotions,
         "sentiments": scores(SENTIMENTS, b"summary", media),
-        "modalities": dict.fromkeys(MODALITIES, len(halves)),
+        "counts": {label: labels.count(label) for label in (*EMOTIONS, "uncertain")},
+        "timeline": segments,
+        "modalities": dict.fromkeys(MODALITIES, len(segments)),
+        "persons": [],
     }
-    yield _answer({"summary": summary}, *VERSIONS)
 
 
 def _fused(given: Mapping[str, bytes]) -> dict[str, Any]:
@@ -128,7 +158,7 @@ def _fused(given: Mapping[str, bytes]) -> dict[str, Any]:
             said |= {"faces": 1, "frames": 1}
         if name == "text":
             said["sentiments"] = scores(SENTIMENTS, b"text", given[name])
-            said["text"] = given[name].decode()
+            said["text"], said["source"] = given[name].decode(), "given"
         modalities[name] = said
     return {
         "emotions": scores(EMOTIONS, b"fused", all_of_it),
@@ -166,10 +196,31 @@ def _answer(answer: dict[str, Any], *networks: str) -> Mapping[str, Array]:
     return {"answer": array}
 
 
+def _batched(pipeline: Pipeline) -> Pipeline:
+    """The pipeline for a batch: a member that cannot be used answers with its error."""
+
+    def answers(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        members = max((len(array) for array in inputs.values()), default=1)
+        if members == 1:
+            return {"answer": pipeline(inputs)["answer"].reshape(1, 1)}
+        batch = np.empty((members, 1), dtype=object)
+        for at in range(members):
+            try:
+                member = {name: array[at : at + 1] for name, array in inputs.items()}
+                batch[at, 0] = pipeline(member)["answer"][0]
+            except InputError as err:
+                error = {"reason": err.reason, "message": err.message}
+                batch[at, 0] = json.dumps({"error": error}).encode()
+        return {"answer": batch}
+
+    return answers
+
+
 PIPELINES: dict[str, Callable[[Mapping[str, Array]], Any]] = {
-    "face": _face,
-    "speech": _speech,
-    "text": _text,
-    "emotion": _emotion,
+    "face": _batched(_face),
+    "speech": _batched(_speech),
+    "text": _batched(_text),
+    "transcribe": _batched(_transcribe),
+    "emotion": _batched(_emotion),
     "video": _video,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emoserve_client import _shared
 from emoserve_client._call import call, stream
 from emoserve_client._flow import Flow
 from emoserve_client._hooks import Call
@@ -48,7 +49,7 @@ def infer(
     known = yield from info(session, model, timeout_s)
     request = _request(session, model, known, inputs, outputs, parameters, timeout_s)
     facts = Call("infer", model.name, request.id, sum(one.size_bytes for one in request.inputs))
-    return (yield from call(session, session.wire.infer(request), facts, timeout_s))
+    return (yield from _shared.infer(session, request, lambda reply: reply, facts, timeout_s))
 
 
 def infer_stream(

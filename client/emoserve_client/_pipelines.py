@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from emoserve_client import _answers, _inputs
-from emoserve_client._call import call, stream
+from emoserve_client._call import stream
 from emoserve_client._flow import Flow, work
 from emoserve_client._hooks import Call
 from emoserve_client._message import Message
@@ -23,9 +23,11 @@ from emoserve_client._results import (
     SpeechAnalysis,
     Summary,
     TextAnalysis,
+    Transcript,
     Utterance,
 )
 from emoserve_client._session import Session
+from emoserve_client._shared import infer
 from emoserve_client._tensors import Array
 from emoserve_client.errors import InputError
 
@@ -46,6 +48,15 @@ def speech(
     """The flow of `EmotionClient.speech`."""
     encoded = yield from work(lambda: _inputs.sound(audio, rate_hz))
     return (yield from _ask(session, "speech", {"audio": [encoded]}, _answers.speech, timeout_s))
+
+
+def transcribe(
+    session: Session, audio: _inputs.Sound, rate_hz: int | None, timeout_s: float | None
+) -> Flow[Transcript]:
+    """The flow of `EmotionClient.transcribe`."""
+    encoded = yield from work(lambda: _inputs.sound(audio, rate_hz))
+    given = {"audio": [encoded]}
+    return (yield from _ask(session, "transcribe", given, _answers.transcript, timeout_s))
 
 
 def text(session: Session, words: str, timeout_s: float | None) -> Flow[TextAnalysis]:
@@ -125,10 +136,11 @@ def _ask(
     facts = Call("infer", model, session.new_id(), size)
     timeout_us = 0 if timeout_s is None else int(timeout_s * 1e6)
     request = Request(model, inputs, ("answer",), id=facts.request_id, timeout_us=timeout_us)
-    message = session.wire.infer(request).then(
-        lambda reply: read(_answers.parse(reply.text("answer")))
-    )
-    return (yield from call(session, message, facts, timeout_s))
+
+    def answer(reply: Reply) -> T:
+        return read(_answers.parse(reply.text("answer")))
+
+    return (yield from infer(session, request, answer, facts, timeout_s))
 
 
 def _objects(values: Sequence[bytes]) -> Array:

@@ -101,11 +101,20 @@ class Scores(tuple[Score, ...]):
 
 @dataclass(frozen=True)
 class Face(Result):
-    """One face: `box` is left, top, right, bottom in pixels; `detection` is how sure it is one."""
+    """One face: `box` is left, top, right, bottom in pixels; `detection` is how sure it is one.
+
+    `quality`, 0 to 1, is how much can be seen in it; `person` its number in a clip.
+    """
 
     box: tuple[float, float, float, float]
     detection: float
+    quality: float
     emotions: Scores
+    person: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `Result.to_dict`; `person` only in clips."""
+        return _said(super().to_dict())
 
 
 @dataclass(frozen=True)
@@ -135,12 +144,42 @@ class SpeechWindow(Result):
 
 @dataclass(frozen=True)
 class SpeechAnalysis(Result):
-    """The voice in one recording; `speech` is false where none was found."""
+    """The voice in one recording; where nobody speaks `speech` is false and `emotions` is empty."""
 
     duration: float
     speech: bool
     emotions: Scores
     windows: tuple[SpeechWindow, ...]
+    models: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Word(Result):
+    """One recognised word."""
+
+    text: str
+    start_time: float
+    end_time: float
+
+
+@dataclass(frozen=True)
+class SpokenText(Result):
+    """A stretch of recognised speech."""
+
+    start_time: float
+    end_time: float
+    text: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True)
+class Transcript(Result):
+    """What is said in a recording; `source` is the recogniser."""
+
+    duration: float
+    source: str
+    text: str
+    utterances: tuple[SpokenText, ...]
     models: Mapping[str, str] = field(repr=False)
 
 
@@ -155,7 +194,11 @@ class TextAnalysis(Result):
 
 @dataclass(frozen=True)
 class Modality(Result):
-    """What one modality said, and how much it counted; `reason` says why it did not."""
+    """What one modality said, and how much it counted; `reason` says why it did not.
+
+    Faces tell how many `faces` in how many `frames`, and in clips of which `persons`; words their
+    `text` and its `source`, `given` or a recogniser.
+    """
 
     present: bool
     weight: float
@@ -164,11 +207,18 @@ class Modality(Result):
     sentiments: Scores = field(default_factory=Scores)
     faces: int | None = None
     frames: int | None = None
+    persons: tuple[int, ...] = ()
     text: str | None = None
+    source: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As `Result.to_dict`, without what the modality did not say."""
-        return {key: value for key, value in super().to_dict().items() if value not in (None, [])}
+        return _said(super().to_dict())
+
+
+def _said(plain: dict[str, Any]) -> dict[str, Any]:
+    """`plain` without what was not said."""
+    return {key: value for key, value in plain.items() if value not in (None, [])}
 
 
 class Fused(Result):
@@ -193,26 +243,73 @@ class EmotionAnalysis(Fused):
 
 
 @dataclass(frozen=True)
+class Frame(Result):
+    """One sampled frame of a clip, and the faces in it."""
+
+    time: float
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True)
 class Utterance(Fused):
-    """A stretch of speech in a clip, with what face, voice and words say about it."""
+    """A stretch of speech in a clip, with what face, voice and words say about it.
+
+    `dominant` is the strongest emotion, or `uncertain` below the caller's threshold; `frames` are
+    there when the caller asked for them.
+    """
 
     start_time: float
     end_time: float
     text: str
+    dominant: str
     emotions: Scores
     sentiments: Scores
     modalities: Mapping[str, Modality]
+    frames: tuple[Frame, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `Result.to_dict`; `frames` only where they were asked for."""
+        return _said(super().to_dict())
+
+
+@dataclass(frozen=True)
+class Segment(Result):
+    """A stretch of a clip in which one emotion prevails; `label` may be `uncertain`."""
+
+    start_time: float
+    end_time: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Person(Result):
+    """One person seen in a clip, from the first to the last time."""
+
+    person: int
+    start_time: float
+    end_time: float
+    frames: int
+    dominant: str
+    emotions: Scores
+    timeline: tuple[Segment, ...]
 
 
 @dataclass(frozen=True)
 class Summary(Result):
-    """A whole clip: `utterances` of them, and in how many each modality counted."""
+    """A whole clip: `utterances` of them, and in how many each modality counted.
+
+    `counts` says in how many utterances each emotion was dominant, `timeline` when.
+    """
 
     duration: float
     utterances: int
+    dominant: str
     emotions: Scores
     sentiments: Scores
+    counts: Mapping[str, int]
+    timeline: tuple[Segment, ...]
     modalities: Mapping[str, int]
+    persons: tuple[Person, ...]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from emoserve_client._endpoint import Endpoint, targets
 from emoserve_client._flow import Flow, ask, work
 from emoserve_client._hooks import Hook
+from emoserve_client._memory import Memory
 from emoserve_client._pool import Ejection, Pool
 from emoserve_client._retry import Breaker, Budget, Circuit, Retry
 from emoserve_client._transport import Connection
@@ -58,6 +59,7 @@ class Session:
         self.url = ",".join(str(one.endpoint) for one in found)
         self.pool = Pool(found, clock, settings.ejection)
         self.budget = Budget(settings.retry, clock)
+        self.memory = Memory()
         self.circuit = Circuit(settings.breaker, clock) if settings.breaker else None
 
     def changed(self, settings: Settings) -> Session:

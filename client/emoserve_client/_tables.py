@@ -99,7 +99,9 @@ def speech_table(sound: SpeechAnalysis) -> RenderableType:
         times = f"{clock(one.start_time)} - {clock(one.end_time)}"
         table.add_row(times, _best(one.emotions), _share(one.emotions[1]))
     table.add_section()
-    found = f"{sound.duration:.1f} s" if sound.speech else f"{sound.duration:.1f} s, no speech"
+    if not sound.emotions:
+        return Text(f"no speech in {sound.duration:.1f} s")
+    found = f"{sound.duration:.1f} s"
     table.add_row(Text(found, style="bold"), _best(sound.emotions), _share(sound.emotions[1]))
     return table
 

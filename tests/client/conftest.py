@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from emoserve_client import AsyncEmotionClient, EmotionClient, Retry
 from emoserve_server import EmbeddedTriton
 
@@ -25,7 +26,7 @@ Serve = Callable[..., EmbeddedTriton]
 
 
 @pytest.fixture(scope="session")
-def triton() -> Iterator[EmbeddedTriton]:
+def small() -> Iterator[EmbeddedTriton]:
     """The session's server: `echo`, `faulty` and `ticker`."""
     with EmbeddedTriton(
         REPOSITORY,
@@ -131,9 +132,9 @@ def way(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def client(way: str, protocol: str, triton: EmbeddedTriton, open_client: Callable[..., Any]) -> Any:
+def client(way: str, protocol: str, small: EmbeddedTriton, open_client: Callable[..., Any]) -> Any:
     """A client of the session's server that sends every call once: four of them in turn."""
-    return open_client(way, url_of(triton, protocol), retry=NO_RETRY)
+    return open_client(way, url_of(small, protocol), retry=NO_RETRY)
 
 
 class Proxy:

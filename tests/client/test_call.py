@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+
 from emoserve_client import (
     AccessDeniedError,
     Breaker,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from emoserve_client import (
     DeadlineError,
     NoAnswerError,
@@ -26,9 +27,9 @@ def port_of(server: Any, protocol: str) -> int:
 
 
 @pytest.fixture
-def path(way: str, protocol: str, triton: Any, proxy: Any, open_client: Any) -> Any:
+def path(way: str, protocol: str, small: Any, proxy: Any, open_client: Any) -> Any:
     """A client of the session's server, and the proxy between them."""
-    between = proxy(port_of(triton, protocol))
+    between = proxy(port_of(small, protocol))
     client = open_client(way, f"{protocol}://127.0.0.1:{between.port}", retry=QUICK)
     client.model("faulty").infer(fault=["warm"])
     return client, between
@@ -74,9 +75,9 @@ def test_a_stalled_server_ends_with_the_deadline(path: Any) -> None:
 
 
 def test_a_stalled_server_is_left_for_another(
-    way: str, protocol: str, triton: Any, proxy: Any, open_client: Any
+    way: str, protocol: str, small: Any, proxy: Any, open_client: Any
 ) -> None:
-    stalled, well = proxy(port_of(triton, protocol)), proxy(port_of(triton, protocol))
+    stalled, well = proxy(port_of(small, protocol)), proxy(port_of(small, protocol))
     urls = [f"{protocol}://127.0.0.1:{one.port}" for one in (stalled, well)]
     client = open_client(way, urls, attempt_timeout_s=0.4, retry=QUICK)
     model = client.model("faulty")
@@ -87,9 +88,9 @@ def test_a_stalled_server_is_left_for_another(
 
 
 def test_a_slow_server_is_hedged(
-    way: str, protocol: str, triton: Any, proxy: Any, open_client: Any
+    way: str, protocol: str, small: Any, proxy: Any, open_client: Any
 ) -> None:
-    stalled, well = proxy(port_of(triton, protocol)), proxy(port_of(triton, protocol))
+    stalled, well = proxy(port_of(small, protocol)), proxy(port_of(small, protocol))
     urls = [f"{protocol}://127.0.0.1:{one.port}" for one in (stalled, well)]
     client = open_client(way, urls, hedge_after_s=0.1, timeout_s=3.0)
     model = client.model("faulty")
@@ -112,8 +113,8 @@ def test_nonsense_is_no_answer_or_a_wrong_one(path: Any) -> None:
         ask(client)
 
 
-def test_the_wrong_port_says_so(way: str, triton: Any, open_client: Any) -> None:
-    swapped = {"grpc": triton.http_url, "http": triton.grpc_url}
+def test_the_wrong_port_says_so(way: str, small: Any, open_client: Any) -> None:
+    swapped = {"grpc": small.http_url, "http": small.grpc_url}
     for protocol, url in swapped.items():
         port = url.rsplit(":", 1)[1]
         client = open_client(way, f"{protocol}://127.0.0.1:{port}", retry=Retry(attempts=1))
@@ -139,7 +140,7 @@ def test_a_stream_that_breaks_later_is_not_said_twice(path: Any) -> None:
         list(replies)
 
 
-def test_the_server_hears_the_deadline(path: Any, triton: Any) -> None:
+def test_the_server_hears_the_deadline(path: Any, small: Any) -> None:
     """A call with little time left does not wait in the server's queue for its turn."""
     client, _ = path
     waits = np.array([1.0], np.float32)

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+
 from emoserve_client import EmotionClient, Retry, UnreachableError
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from emoserve_client import (
     AccessDeniedError,
     EmotionClient,
@@ -99,7 +100,7 @@ def test_an_expired_certificate_is_not_tried_again(serve: Any, papers: Papers) -
 
 
 @pytest.fixture
-def https(triton: Any, papers: Papers) -> Iterator[Callable[..., str]]:
+def https(small: Any, papers: Papers) -> Iterator[Callable[..., str]]:
     """A function that puts TLS before the session's server: Triton's own HTTP has none."""
     listeners = []
 
@@ -111,7 +112,7 @@ def https(triton: Any, papers: Papers) -> Iterator[Callable[..., str]]:
             context.verify_mode = ssl.CERT_REQUIRED
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
-        target = int(triton.http_url.rsplit(":", 1)[1])
+        target = int(small.http_url.rsplit(":", 1)[1])
         threading.Thread(target=_accept, args=(listener, context, target), daemon=True).start()
         return f"https://localhost:{listener.getsockname()[1]}"
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from emoserve_client import AsyncEmotionClient, EmotionClient
 
 FORKS = textwrap.dedent("""
@@ -45,8 +46,8 @@ def url_of(server: Any, protocol: str) -> str:
     return url
 
 
-def test_threads(triton: Any, protocol: str) -> None:
-    with EmotionClient(url_of(triton, protocol)) as client, ThreadPoolExecutor(8) as pool:
+def test_threads(small: Any, protocol: str) -> None:
+    with EmotionClient(url_of(small, protocol)) as client, ThreadPoolExecutor(8) as pool:
         model = client.model("faulty")
 
         def ask(number: int) -> bytes:
@@ -57,8 +58,8 @@ def test_threads(triton: Any, protocol: str) -> None:
     assert answers == [str(number).encode() for number in range(200)]
 
 
-async def test_tasks(triton: Any, protocol: str) -> None:
-    async with AsyncEmotionClient(url_of(triton, protocol)) as client:
+async def test_tasks(small: Any, protocol: str) -> None:
+    async with AsyncEmotionClient(url_of(small, protocol)) as client:
         model = client.model("faulty")
         replies = await asyncio.gather(
             *(model.infer(fault=[str(number)], wait_s=[0.002]) for number in range(100))
@@ -66,8 +67,8 @@ async def test_tasks(triton: Any, protocol: str) -> None:
     assert [reply["answer"][0] for reply in replies] == [str(n).encode() for n in range(100)]
 
 
-async def test_a_cancelled_task_cancels_its_request(triton: Any, protocol: str) -> None:
-    async with AsyncEmotionClient(url_of(triton, protocol)) as client:
+async def test_a_cancelled_task_cancels_its_request(small: Any, protocol: str) -> None:
+    async with AsyncEmotionClient(url_of(small, protocol)) as client:
         model = client.model("faulty")
         await model.info()
         task = asyncio.ensure_future(model.infer(fault=["x"], wait_s=[5.0]))
@@ -79,9 +80,9 @@ async def test_a_cancelled_task_cancels_its_request(triton: Any, protocol: str) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork()")
-def test_forked_children(triton: Any, protocol: str) -> None:
+def test_forked_children(small: Any, protocol: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", FORKS, url_of(triton, protocol)],
+        [sys.executable, "-c", FORKS, url_of(small, protocol)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -98,8 +99,8 @@ def test_a_client_cannot_be_pickled() -> None:
         pickle.dumps(EmotionClient())
 
 
-def test_a_closed_client_opens_again(triton: Any, protocol: str) -> None:
-    client = EmotionClient(url_of(triton, protocol))
+def test_a_closed_client_opens_again(small: Any, protocol: str) -> None:
+    client = EmotionClient(url_of(small, protocol))
     assert client.is_ready()
     client.close()
     assert client.is_ready()

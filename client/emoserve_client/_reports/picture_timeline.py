@@ -67,7 +67,7 @@ def speech(analysis: SpeechAnalysis, title: str) -> Any:
     windows = analysis.windows
     columns = [Column(one.start_time, one.end_time, one.emotions) for one in windows]
     if not columns:
-        columns = [Column(0.0, analysis.duration, analysis.emotions)]
+        columns = [Column(0.0, analysis.duration, analysis.emotions, "no speech")]
     head = f"{analysis.duration:.1f} s" + ("" if analysis.speech else ", no speech found")
     rows = [Row("voice", columns, 2.1, palette.EMOTIONS)]
     return _draw(rows, analysis.duration, (title, head), analysis.emotions, Scores(), [])

@@ -1,7 +1,10 @@
-"""Waits `wait_s`, then answers with the error that `fault` names, or with `fault` itself."""
+"""Waits `wait_s`, then answers with the error that `fault` names, or with `fault` itself.
 
-import os
+`failures` names a file with the number of failures left; without it there is no end to them.
+"""
+
 import time
+from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -28,9 +31,7 @@ class TritonPythonModel:
         wait = pb_utils.get_input_tensor_by_name(request, "wait_s")
         if wait is not None:
             time.sleep(float(wait.as_numpy()[0]))
-        if fault == "die":
-            os._exit(1)
-        if fault in CODES:
+        if fault in CODES and self.fails(request):
             code, message = CODES[fault]
             return pb_utils.InferenceResponse(
                 error=pb_utils.TritonError(message, getattr(pb_utils.TritonError, code))
@@ -38,3 +39,12 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor("answer", np.array([fault.encode()], dtype=object))]
         )
+
+    def fails(self, request):
+        failures = pb_utils.get_input_tensor_by_name(request, "failures")
+        if failures is None:
+            return True
+        path = Path(failures.as_numpy()[0].decode())
+        left = int(path.read_text())
+        path.write_text(str(left - 1))
+        return left > 0
