@@ -101,7 +101,7 @@ def text_fault(message: str) -> Fault:
 
 def reason_of(message: str) -> tuple[str, str]:
     """The reason in brackets that a pipeline's message starts with, and the rest."""
-    found = re.match(r"\[([a-z_]+)\] (.*)", message, re.DOTALL)
+    found = re.match(r"\[([a-z0-9_]+)\] (.*)", message, re.DOTALL)
     return (found[1], found[2]) if found else ("", message)
 
 

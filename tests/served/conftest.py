@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
 from emoserve_client import EmotionClient
 from emoserve_export import golden_media
 from emoserve_server import EmbeddedTriton

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from emoserve_client import EmotionClient, InputError
 
 from .conftest import INPUT_OF, MODALITIES, SUBSETS

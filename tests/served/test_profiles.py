@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from emoserve_client import EmotionClient
 from emoserve_export import golden_media
 from emoserve_export.catalogue import CATALOGUE

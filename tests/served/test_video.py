@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from emoserve_client import EmotionClient, InputError
 from emoserve_export import golden_media
 
