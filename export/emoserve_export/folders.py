@@ -57,7 +57,8 @@ def version_files(
     data = model.SerializeToString(deterministic=True)
     inputs, trained = _golden_pair(network, pairs)
     answer = run_session(open_session(data), inputs)
-    return {GRAPH: data, golden.FILE: golden.network_golden(inputs, trained, answer)}
+    others = {name: source.read() for name, source in network.files.items()}
+    return others | {GRAPH: data, golden.FILE: golden.network_golden(inputs, trained, answer)}
 
 
 def _golden_pair(network: Network, pairs: Sequence[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:

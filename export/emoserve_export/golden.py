@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from emoserve_ensemble.arrays import Tensor as Array
 
+from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export import golden_media
 from emoserve_export.declaration import Arrays, Network
 from emoserve_export.trained import TrainedNetworks

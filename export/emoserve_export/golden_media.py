@@ -10,6 +10,7 @@ import wave
 import zlib
 
 import numpy as np
+
 from emoserve_ensemble.arrays import Floats, Pixels
 
 RATE_HZ = 16_000

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from emoserve_ensemble.arrays import Tensor as Array
 
+from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export.declaration import Arrays, Network, Tolerance
 from emoserve_export.errors import ParityError
 

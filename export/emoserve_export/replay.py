@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
-from emoserve_ensemble.arrays import Tensor as Array
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export import golden
 from emoserve_export.declaration import Arrays, Tolerance
 from emoserve_export.errors import RepositoryError

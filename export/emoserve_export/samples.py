@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from emoserve_ensemble.arrays import Tensor as Array
 
+from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export.declaration import Arrays, Evaluation, Network
 from emoserve_export.errors import DeclarationError
 from emoserve_export.parity import Comparison

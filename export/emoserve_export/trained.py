@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emoserve_ensemble.networks import Question, Tensors
-
 from emoserve_export import graph
 from emoserve_export.conversion import build_module
 from emoserve_export.declaration import Network

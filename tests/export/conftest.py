@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from emoserve_export.conversion import Converted, convert
 from emoserve_export.declaration import Labels, Network, Preprocessing, Serving, Tensor, axes
 from emoserve_export.weights.source import Checkpoint
-from safetensors.torch import save_file
-from torch import nn
 
 Declare = Callable[..., Network]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+
 from emoserve_ensemble.labels import EMOTIONS
 from emoserve_ensemble.log_mel import windows
 from emoserve_ensemble.tokens import Tokenizer

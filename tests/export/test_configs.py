@@ -5,6 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
 from emoserve_export.catalogue import CATALOGUE, FACE
 from emoserve_export.configs.contract import read_contract
 from emoserve_export.configs.generate import config_text, network_config, step_config
@@ -12,8 +15,6 @@ from emoserve_export.configs.lint import check_repository, read_config
 from emoserve_export.configs.steps import STEPS, TEXT, VIDEO
 from emoserve_export.errors import RepositoryError
 from emoserve_export.folders import declared_files, step_files
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2 as pb
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "model_repository"

@@ -1,6 +1,7 @@
 """A declaration that contradicts itself is refused, with what was found and what is accepted."""
 
 import pytest
+
 from emoserve_ensemble import face_pixels, log_mel, tokens
 from emoserve_export.catalogue import CATALOGUE, FACE, SPEECH, TEXT
 from emoserve_export.declaration import Axis, Labels, Serving, Tensor, axes

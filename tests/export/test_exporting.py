@@ -11,13 +11,14 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from emoserve_export import cli
 from emoserve_export.configs.lint import check_repository
 from emoserve_export.declaration import Network
 from emoserve_export.errors import ExportError, ParityError
 from emoserve_export.exporting import Choices, export
 from emoserve_export.manifest import changed_files, read_manifest
-from safetensors.torch import save_file
 
 from .conftest import Declare, tiny_state
 

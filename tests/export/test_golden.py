@@ -5,6 +5,7 @@ import wave
 
 import numpy as np
 import pytest
+
 from emoserve_ensemble.detection import find_faces
 from emoserve_ensemble.images import decode_image
 from emoserve_ensemble.limits import Limits

@@ -4,14 +4,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
+from torch import nn
+
 from emoserve_export import graph
 from emoserve_export.conversion import Converted, build_module, convert
 from emoserve_export.declaration import Network, Tensor, axes
 from emoserve_export.errors import GraphError
 from emoserve_export.folders import version_files
 from emoserve_export.sessions import open_session, run_session
-from onnx import TensorProto, helper
-from torch import nn
 
 from .conftest import Declare
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from emoserve_export.conversion import convert
 from emoserve_export.declaration import Network, Tolerance
 from emoserve_export.errors import ParityError

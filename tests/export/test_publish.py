@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from emoserve_export import publish
 from emoserve_export.errors import RepositoryError
 from emoserve_export.manifest import changed_files, read_manifest

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from safetensors.torch import save_file
+
 from emoserve_export import cli_verify, golden
 from emoserve_export.declaration import Network
 from emoserve_export.exporting import Choices, export
@@ -16,7 +18,6 @@ from emoserve_export.replay import Judgement, infer
 from emoserve_export.versions import roll_back
 from emoserve_export.weights.source import Checkpoint
 from emoserve_server import EmbeddedTriton
-from safetensors.torch import save_file
 
 from .conftest import Declare, tiny_state
 

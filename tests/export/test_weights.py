@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from emoserve_export.conversion import build_module
 from emoserve_export.declaration import Network
 from emoserve_export.errors import CheckpointError
 from emoserve_export.weights.formats import format_of
 from emoserve_export.weights.loading import load_weights
 from emoserve_export.weights.source import Checkpoint
-from safetensors.torch import save_file
 
 from .conftest import Declare, Tiny, tiny_state
 

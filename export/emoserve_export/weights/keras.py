@@ -9,8 +9,8 @@ import io
 
 import numpy as np
 import torch
-from emoserve_ensemble.arrays import Tensor as Array
 
+from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export.errors import CheckpointError, UnavailableError
 from emoserve_export.weights.formats import State
 
