@@ -8,8 +8,12 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from rich.progress import Progress
 
 from emoserve_server import EmbeddedTriton
 
@@ -20,7 +24,8 @@ EMOSERVE = str(Path(sys.executable).with_name("emoserve"))
 
 def run(*command: str) -> int:
     """Show a command as a user would type it, run it, and return its exit code."""
-    shown = ["emoserve" if word == EMOSERVE else word for word in command]
+    names = {EMOSERVE: "emoserve", sys.executable: "python"}
+    shown = [names.get(word, word) for word in command]
     print(f"\n$ {shlex.join(shown)}", flush=True)
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
@@ -41,7 +46,30 @@ def analyze(clip: Path, transcript: str | None, url: str) -> int:
     options = ["--transcript", transcript] if transcript else []
     shown = str(clip.relative_to(ROOT)) if clip.is_relative_to(ROOT) else str(clip)
     outputs = ["--plot", str(picture.relative_to(ROOT)), "--json", str(answer.relative_to(ROOT))]
-    return run(EMOSERVE, "analyze", shown, "--url", url, *options, *outputs)
+    code = run(EMOSERVE, "analyze", shown, "--url", url, *options, *outputs)
+    if code == 0:
+        print(f"\nThe picture is {outputs[1]}, the numbers are {outputs[3]}.")
+    return code
+
+
+@contextmanager
+def served() -> Iterator[EmbeddedTriton]:
+    """Give a real Triton that serves the repository on free ports; show how far it is."""
+    started = time.monotonic()
+    with Progress(transient=True) as progress:
+        task = progress.add_task("Loading models", total=None)
+        triton = EmbeddedTriton(
+            ROOT / "model_repository",
+            http_port=0,
+            grpc_port=0,
+            metrics_port=0,
+            on_progress=lambda ready, total: progress.update(task, completed=ready, total=total),
+        ).start()
+    try:
+        print(f"Ready after {time.monotonic() - started:.1f} s: {len(triton.models)} models")
+        yield triton
+    finally:
+        triton.stop()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,10 +85,8 @@ def main(argv: Sequence[str]) -> int:
         return exported
     clip, transcript = (clip.resolve(), None) if clip else demo_clip()
     print("\n$ emoserve serve &", flush=True)
-    with EmbeddedTriton(
-        ROOT / "model_repository", http_port=0, grpc_port=0, metrics_port=0
-    ) as triton:
-        return analyze(clip, transcript, f"grpc://{triton.grpc_url}")
+    with served() as triton:
+        return analyze(clip, transcript, triton.grpc_url)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """One line per request, with the caller's request id and trace, in Triton's own log."""
 
 import json
+import re
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+
+_PLAIN = re.compile(r"[\w.:/-]+")
 
 
 def context(request: Any) -> dict[str, str]:
@@ -41,5 +44,10 @@ def failed(model: str, request: Any, error: BaseException) -> None:
 
 
 def _line(model: str, request: Any, event: str, **more: str) -> str:
-    """Return one line of JSON, in which nothing a caller sends can start a second line."""
-    return json.dumps({"event": event, "model": model} | context(request) | more)
+    """Return one line of `key=value`; what a caller sends is quoted where it could mislead."""
+    fields = {"event": event, "model": model} | context(request) | more
+    return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
+
+
+def _value(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
