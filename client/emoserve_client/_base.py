@@ -12,6 +12,7 @@ from emoserve_client._session import Session, Settings, TokenProvider
 from emoserve_client._tls import Tls
 from emoserve_client._transport import Connection, Connector
 from emoserve_client.errors import InputError
+from emoserve_client.observability import default_hooks
 
 if TYPE_CHECKING:
     from emoserve_client._hooks import Hook
@@ -41,7 +42,7 @@ class BaseClient:
         channels: int = 1,
         keepalive_s: float | None = None,
         shared_memory: bool = False,
-        hooks: Sequence[Hook] = (),
+        hooks: Sequence[Hook] | None = None,
         connector: Connector | None = None,
     ) -> None:
         """Connects when the first call is made.
@@ -67,7 +68,8 @@ class BaseClient:
             channels: gRPC connections to each server.
             keepalive_s: ping this often while a gRPC call runs; the server must allow it.
             shared_memory: large inputs go through shared memory where the server allows it.
-            hooks: told of every call and attempt; see `emoserve_client.observability`.
+            hooks: told of every call and attempt; see `emoserve_client.observability`. Default:
+                OpenTelemetry spans, where opentelemetry-api is installed.
             connector: makes the transports; `emoserve_client.testing` has one without a server.
 
         Raises:
@@ -89,7 +91,7 @@ class BaseClient:
             headers=dict(headers or {}),
             restricted=dict(restricted or {}),
             shared_memory=shared_memory,
-            hooks=tuple(hooks),
+            hooks=default_hooks() if hooks is None else tuple(hooks),
         )
         self._session = Session(url, settings)
         self._start(connector or Network(connection))

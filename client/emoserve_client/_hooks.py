@@ -30,12 +30,13 @@ class AttemptStart:
 
 @dataclass(frozen=True, eq=False)
 class AttemptEnd:
-    """One send has ended; `outcome` is `ok` or what went wrong."""
+    """One send has ended; `outcome` is `ok` or one of a few words, `message` says more."""
 
     call: Call
     number: int
     endpoint: str
     outcome: str
+    message: str
     elapsed_s: float
 
 
@@ -52,10 +53,14 @@ class CallEnd:
 class Hook:
     """Override what you want to know; all are called in the thread or task of the call."""
 
-    def call_started(self, call: Call) -> None: ...
+    def call_started(self, call: Call) -> None:
+        """A call of the user's begins."""
 
-    def attempt_started(self, attempt: AttemptStart) -> None: ...
+    def attempt_started(self, attempt: AttemptStart) -> None:
+        """A send is about to go out; its headers may be added to."""
 
-    def attempt_ended(self, attempt: AttemptEnd) -> None: ...
+    def attempt_ended(self, attempt: AttemptEnd) -> None:
+        """A send has ended."""
 
-    def call_ended(self, end: CallEnd) -> None: ...
+    def call_ended(self, end: CallEnd) -> None:
+        """The call has ended; always comes, whatever happened."""

@@ -97,7 +97,14 @@ class Tries:
         answered = None if fault and fault.kind in _BLAMELESS else not fault or fault.kind.answered
         session.pool.done(send.endpoint, answered=answered)
         self.history.append(Attempt(str(send.endpoint), outcome, elapsed))
-        end = AttemptEnd(self.call, len(self.history), str(send.endpoint), outcome, elapsed)
+        end = AttemptEnd(
+            self.call,
+            len(self.history),
+            str(send.endpoint),
+            fault.kind.value if fault else "ok",
+            fault.message if fault else "",
+            elapsed,
+        )
         for hook in session.settings.hooks:
             hook.attempt_ended(end)
         self._log(fault, self.history[-1])
