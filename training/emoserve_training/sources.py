@@ -28,8 +28,8 @@ FACTS: Mapping[str, Facts] = {
         data=(
             "FER2013 (Goodfellow et al. 2013, arXiv:1307.0414). Training and validation pictures "
             "come from its Training part, the test from its PublicTest part, which neither "
-            "training nor the choice of weights saw. Pictures that nearly equal a test picture had been "
-            "removed."
+            "training nor the choice of weights saw. Pictures that nearly equal a test picture "
+            "had been removed."
         ),
         licence=(
             "Weights: Apache-2.0, as the project. FER2013 is handed on for research and states no "
@@ -63,8 +63,8 @@ FACTS: Mapping[str, Facts] = {
         training=(
             "AdamW with one warm-up and a cosine. Each recording is cut at random (as a segmenter "
             "would, or with silence about it), made faster or slower, its formants moved; echo, "
-            "the telephone's band, microphone colour, noise; masks; three batches of ten mixed. The "
-            "level of a recording is taken out, so a quiet one is not another emotion."
+            "the telephone's band, microphone colour, noise; masks; three batches of ten mixed. "
+            "The level of a recording is taken out, so a quiet one is not another emotion."
         ),
         limits=(
             "24 actors, two sentences, North American English, acted: real conversations are "
