@@ -1,7 +1,9 @@
 """Any subset of the modalities, alone and inside a batch whose other members differ."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 
@@ -91,3 +93,23 @@ def test_several_pictures_of_one_moment(client: EmotionClient, media) -> None:
     answer = client.emotion(images=[media["face"], media["face"]])
     assert answer.modalities["face"].faces == 2
     assert answer.modalities["face"].frames == 2
+
+
+def test_moments_of_different_sizes_share_an_execute(
+    grpc_client: EmotionClient, triton, media
+) -> None:
+    """Requests with one, two and three pictures queue up behind each other and go in together."""
+
+    def counts() -> tuple[int, int]:
+        url = f"{triton.http_url}/v2/models/emotion/stats"
+        stats = httpx.get(url).json()["model_stats"][0]
+        return stats["inference_count"], stats["execution_count"]
+
+    before = counts()
+    with ThreadPoolExecutor(12) as pool:
+        sizes = [1 + index % 3 for index in range(36)]
+        answers = pool.map(lambda size: grpc_client.emotion(images=[media["face"]] * size), sizes)
+        assert [answer.modalities["face"].frames for answer in answers] == sizes
+    inferences, executions = (now - then for now, then in zip(counts(), before, strict=True))
+    assert inferences == 36
+    assert executions < 30

@@ -49,6 +49,9 @@ def step_config(step: Step, profile: Profile) -> pb.ModelConfig:
     config = _base(step.name, step.inputs, step.outputs, step.serving)
     config.backend = "python"
     config.model_transaction_policy.decoupled = step.decoupled
+    for entry in config.input:
+        # Python steps take requests one by one: different sizes still share an execute call.
+        entry.allow_ragged_batch = step.serving.max_batch_size > 0 and -1 in entry.dims
     _parameter(config, "networks", "in_process" if profile == "cpu" else "served")
     _parameter(config, "intra_op_threads", str(step.serving.threads))
     group = config.instance_group.add()
