@@ -26,7 +26,15 @@ from emoserve_client.testing import FakeServer
 PACKAGE = Path(emoserve_client.__file__).parent
 LIGHT = {"numpy", "grpc", "google", "tritonclient", "httpx", "rich"}
 # Asked for only where they are used; each by an extra, or by what it is for.
-OPTIONAL = {"matplotlib", "pandas", "opentelemetry", "prometheus_client", "cv2", "sounddevice"}
+OPTIONAL = {
+    "matplotlib",
+    "pandas",
+    "opentelemetry",
+    "prometheus_client",
+    "cv2",
+    "sounddevice",
+    "av",
+}
 
 
 def test_all_is_complete() -> None:

@@ -115,8 +115,12 @@ def _tell(records: Sequence[Record]) -> int:
     """Says what went wrong; the exit code is that of the gravest."""
     codes = [DONE]
     for record in records:
-        if record.error is not None:
+        if record.error is None:
+            codes.append(DONE)
+        else:
             codes.append(server.exit_code(record.error))
             prefix = "" if record.file in record.error.message else f"{record.file}: "
             print(f"emoserve: {prefix}{server.told(record.error)}", file=sys.stderr)
+    if len(records) > 1:
+        print(f"{codes.count(DONE) - 1} of {len(records)} files analyzed", file=sys.stderr)
     return max(codes)

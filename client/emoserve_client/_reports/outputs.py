@@ -135,7 +135,16 @@ def _open(path: str, mode: str) -> Iterator[IO[str]]:
         yield sys.stdout
         return
     with Path(path).open(mode, encoding="utf-8") as sink:
+        if mode == "a" and not _ends_a_line(Path(path)):
+            sink.write("\n")  # an interruption has cut the last line short
         yield sink
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as source:
+        size = source.seek(0, 2)
+        source.seek(max(0, size - 1))
+        return source.read() in (b"", b"\n")
 
 
 def _show(records: Sequence[Record]) -> None:
