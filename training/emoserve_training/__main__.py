@@ -10,7 +10,6 @@ from pathlib import Path
 
 from emoserve_export.checkpoints import CheckpointError
 from emoserve_export.wheels import WheelError
-
 from emoserve_training import runs
 from emoserve_training.loop import Settings, TrainingError
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from emoserve_ensemble.labels import canonical_matrix
 from emoserve_ensemble.log_mel import log_mel
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_export.checkpoints import Checkpoint
 from emoserve_export.networks.face import LABELS as FACE_LABELS
-from torch import Tensor, nn
-
 from emoserve_training.data.faces import Faces
 from emoserve_training.data.meld import Utterances
 from emoserve_training.data.ravdess import Recording

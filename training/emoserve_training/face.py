@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import torch
-from emoserve_export.networks.face import LABELS, FaceNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emoserve_export.networks.face import LABELS, FaceNet
 from emoserve_training.data.faces import Faces
 from emoserve_training.face_augment import augment_faces
 from emoserve_training.figures import rarity

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import torch
-from emoserve_ensemble.labels import EMOTIONS, MODALITIES
-from emoserve_export.networks.fusion import FusionNet, FusionOutput
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emoserve_ensemble.labels import EMOTIONS, MODALITIES
+from emoserve_export.networks.fusion import FusionNet, FusionOutput
 from emoserve_training.figures import accuracy
 from emoserve_training.loop import Settings
 from emoserve_training.pairs import Examples, Moments, Pairing, disagreeing

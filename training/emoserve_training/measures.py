@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch import Tensor, nn
+
 from emoserve_ensemble.labels import EMOTIONS, SENTIMENTS
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_export.networks.face import LABELS as FACE_LABELS
-from torch import Tensor, nn
-
 from emoserve_training import face, text
 from emoserve_training.cards import Card, Evaluation
 from emoserve_training.data.faces import Faces

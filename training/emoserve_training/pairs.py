@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from emoserve_ensemble.labels import EMOTIONS, MODALITIES, SENTIMENTS
 from torch import Tensor
 
+from emoserve_ensemble.labels import EMOTIONS, MODALITIES, SENTIMENTS
 from emoserve_training.loop import TrainingError
 
 _SENTIMENT_OF = {"joy": "positive", "neutral": "neutral"}  # others negative; surprise: the text's

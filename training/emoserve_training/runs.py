@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from emoserve_ensemble import face_pixels, log_mel
 from emoserve_ensemble import tokens as token_steps
 from emoserve_ensemble.tokens import Tokenizer
@@ -16,8 +19,6 @@ from emoserve_export import checkpoints
 from emoserve_export.networks import FaceNet, FusionNet, SpeechNet, TextNet
 from emoserve_export.networks.fusion import MODALITIES
 from emoserve_export.wheels import read_member
-from torch import nn
-
 from emoserve_training import face, fusion, measures, speech, text
 from emoserve_training.cards import Card, write_card
 from emoserve_training.data.faces import read_faces
@@ -121,6 +122,7 @@ def card(name: str, folders: Folders, folder: Path | None) -> None:
         TrainingError: the data cannot be used.
         CheckpointError: the checkpoint cannot be used.
     """
+    torch.set_num_threads(SETTINGS[name].threads)
     place = folder or checkpoints.FOLDER
     checkpoint = checkpoints.load(name, place / f"{name}.safetensors")
     _write(measured(name, folders, checkpoint), place)

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from emoserve_ensemble.labels import EMOTIONS, canonical_matrix
-from emoserve_ensemble.log_mel import HOP_SAMPLES, log_mel, windows
-from emoserve_export.networks.speech import LABELS, SpeechNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emoserve_ensemble.labels import EMOTIONS, canonical_matrix
+from emoserve_ensemble.log_mel import HOP_SAMPLES, log_mel, windows
+from emoserve_export.networks.speech import LABELS, SpeechNet
 from emoserve_training.data.ravdess import Recording
 from emoserve_training.figures import macro_recall
 from emoserve_training.loop import Settings

@@ -8,8 +8,9 @@ microphone, noise; then SpecAugment's masks (Park et al. 2019, arXiv:1904.08779)
 from __future__ import annotations
 
 import numpy as np
-from emoserve_ensemble.log_mel import FLOOR_DB, FRAMES, MELS, set_level
 from numpy.typing import NDArray
+
+from emoserve_ensemble.log_mel import FLOOR_DB, FRAMES, MELS, set_level
 
 Array = NDArray[np.float32]
 _SPEECH_DB = -35.0

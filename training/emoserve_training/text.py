@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from emoserve_ensemble.tokens import Tokenizer, plain_text
-from emoserve_export.networks.text import TextNet, TextOutput
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from emoserve_ensemble.tokens import Tokenizer, plain_text
+from emoserve_export.networks.text import TextNet, TextOutput
 from emoserve_training.data.meld import Utterances
 from emoserve_training.figures import rarity, weighted_f1
 from emoserve_training.loop import Settings

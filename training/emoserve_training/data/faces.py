@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from emoserve_export.networks.face import LABELS, SIDE
 from numpy.typing import NDArray
 from PIL import Image
 
+from emoserve_export.networks.face import LABELS, SIDE
 from emoserve_training.loop import TrainingError
 
 _USAGE = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoserve_export.networks.text import EMOTION_LABELS, SENTIMENT_LABELS
-
 from emoserve_training.loop import TrainingError
 
 _FILES = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from emoserve_ensemble.log_mel import RATE_HZ
 from numpy.typing import NDArray
 
+from emoserve_ensemble.log_mel import RATE_HZ
 from emoserve_training.loop import TrainingError
 
 _NAME = re.compile(r"^(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)$")
