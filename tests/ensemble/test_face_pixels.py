@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from emoserve_ensemble.face_pixels import SIDE, face_pixels
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from emoserve_ensemble import log_mel as lm
 
 # Bands 0, 5, 10, 30 and 63 of the tone below at 0.5 s, as version 1 gave them.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from emoserve_ensemble.tokens import MAX_TOKENS, Tokenizer, plain_text
 
 # Made by hand in the form of MiniLM's tokenizer.json, with nine words.

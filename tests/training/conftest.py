@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from emoserve_export.networks.face import LABELS as FACE_LABELS
 from PIL import Image
+
+from emoserve_export.networks.face import LABELS as FACE_LABELS
 
 RATE_HZ = 16_000
 WORDS = {

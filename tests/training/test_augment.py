@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+
 from emoserve_ensemble.log_mel import FLOOR_DB, log_mel
 from emoserve_training.face_augment import augment_faces
 from emoserve_training.speech_augment import augment_speech, speech_span

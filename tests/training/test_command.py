@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from torch import Tensor
+
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_export import checkpoints
 from emoserve_export.networks import TextNet
 from emoserve_export.networks.bert import BertSize
 from emoserve_training import runs
 from emoserve_training.__main__ import main
-from safetensors import safe_open
-from torch import Tensor
 
 Write = Callable[..., Path]
 WORDS = """[PAD] [UNK] [CLS] [SEP] i hate this that is gross am so scared great it there miss him

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from emoserve_training.figures import accuracy, class_figures, confusion, macro_recall, weighted_f1
 
 TRUTH = torch.tensor([0, 0, 0, 1, 1, 2])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from emoserve_training.loop import Settings, TrainingError, rate_at, train, update_average
 from torch import Tensor, nn
+
+from emoserve_training.loop import Settings, TrainingError, rate_at, train, update_average
 
 SETTINGS = Settings(
     epochs=4, batch=8, peak_rate=0.05, weight_decay=0.0, ema_decay=0.5, threads=1, seed=3

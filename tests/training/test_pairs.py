@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from emoserve_ensemble.labels import EMOTIONS, SENTIMENTS
 from emoserve_training.fusion import exchange_odds, mixed_shares
 from emoserve_training.loop import TrainingError

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from emoserve_training.data.faces import read_faces
 from emoserve_training.data.meld import read_meld
 from emoserve_training.data.ravdess import read_ravdess
 from emoserve_training.loop import TrainingError
-from PIL import Image
 
 Write = Callable[..., Path]
 Draw = Callable[[int, int], np.ndarray]
