@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused (a checkpoint, a graph, parity, the contract), 2 u
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument(
+        "--target",
+        choices=("onnx", "tensorrt"),
+        default="onnx",
+        help="tensorrt: engines for this GPU beside the graphs that are published already",
+    )
     parser.add_argument("--force", action="store_true", help="export again what is up to date")
     parser.add_argument(
         "--keep", type=int, default=3, help="versions of a network that stay on disk"
@@ -80,6 +87,14 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=Path, metavar="DIR", help="real data: DIR/<network>.npz (see samples.py)"
     )
+    parser.add_argument(
+        "--agreement",
+        type=float,
+        help="budget of --tune: share of items that must keep their class",
+    )
+    parser.add_argument(
+        "--points", type=float, help="budget of --tune: points of the metric to lose"
+    )
     parser.add_argument("--plots", type=Path, default=Path("out/tune"), help="where --tune draws")
 
 
@@ -100,10 +115,13 @@ def _run(options: argparse.Namespace, out: Console) -> int:
 
 
 def _export(options: argparse.Namespace, own: list[Network], out: Console) -> int:
-    from emoserve_export.exporting import Choices, export
-
     some = bool(options.networks or own)
     chosen = [*_chosen(options.networks), *own] if some else list(CATALOGUE)
+    if options.target == "tensorrt":
+        return _engines(chosen, options.repository, out)
+    from emoserve_export.exporting import Choices, export
+
+    chosen = [_with_budget(network, options.points, options.agreement) for network in chosen]
     choices = Choices(
         options.profile,
         options.force,
@@ -128,6 +146,27 @@ def _export(options: argparse.Namespace, own: list[Network], out: Console) -> in
     changed = ", ".join(report.changed) or "nothing"
     out.print(f"{exported} exported, {len(report.skipped)} up to date; changed: {changed}")
     return 0
+
+
+def _engines(networks: list[Network], repository: Path, out: Console) -> int:
+    from emoserve_export.engines.publishing import Machine, publish_engines
+
+    machine = Machine.here()
+    with out.status("") as status:
+        rows = publish_engines(
+            networks, repository, machine, lambda name, state: status.update(f"{name}: {state}")
+        )
+    out.print(parity_table(rows, f"TensorRT {machine.cache.version} against the trained network"))
+    return 0
+
+
+def _with_budget(network: Network, points: float | None, agreement: float | None) -> Network:
+    budget = network.budget
+    if points is not None:
+        budget = dataclasses.replace(budget, metric_points=points)
+    if agreement is not None:
+        budget = dataclasses.replace(budget, agreement=agreement)
+    return dataclasses.replace(network, budget=budget)
 
 
 def _show_trials(name: str, trials: list["Trial"], plots: Path, out: Console) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from emoserve_export import golden
+from emoserve_export import golden, golden_file
 from emoserve_export.catalogue import TOKENIZER
 from emoserve_export.configs.generate import Profile
 from emoserve_export.configs.steps import STEPS
@@ -162,16 +162,16 @@ class _Export:
             return
         for step in STEPS:
             self.publication.stage(step.name, step_files(step, self.choices.profile))
-        wanted = {f"{name}/1/{golden.FILE}" for name in golden.PIPELINES}
+        wanted = {f"{name}/1/{golden_file.FILE}" for name in golden_file.PIPELINES}
         if replaced or not wanted <= self.publication.manifest.files.keys():
             self.progress("pipelines", "golden requests, answered by the trained networks")
             for name, data in golden.pipeline_goldens(networks, TOKENIZER.read()).items():
-                self.publication.stage(name, {f"1/{golden.FILE}": data})
+                self.publication.stage(name, {f"1/{golden_file.FILE}": data})
 
     def _drop_goldens(self, replaced: set[str]) -> None:
         """Take away what a pipeline answered with a network that has been replaced since."""
         for step in STEPS:
-            path = f"1/{golden.FILE}"
+            path = f"1/{golden_file.FILE}"
             if replaced & set(step.networks) and f"{step.name}/{path}" in self._listed:
                 self.publication.stage(step.name, {}, drop=(path,))
 

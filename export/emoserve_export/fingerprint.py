@@ -13,6 +13,7 @@ from emoserve_export.declaration import Network
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "safetensors")
 CONVERSION = ("declaration.py", "graph.py", "parity.py", "quantize.py", "weights", "networks")
+JUDGING = ("budget", "evaluation")  # decide what is published, not how its bytes are made
 
 
 def tool_versions() -> dict[str, str]:
@@ -23,7 +24,7 @@ def tool_versions() -> dict[str, str]:
 def fingerprint(network: Network, **choices: str) -> str:
     """Return a SHA-256 over declaration, checkpoints, conversion code, tools and choices."""
     facts = {
-        "declaration": _plain(network),
+        "declaration": {k: v for k, v in _plain(network).items() if k not in JUDGING},
         "checkpoints": [source.sha256() for source in network.checkpoint],
         "tools": tool_versions(),
         "code": _code(Path(__file__).parent),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from onnx import ModelProto
 
-from emoserve_export import golden, graph
+from emoserve_export import golden, golden_file, graph
 from emoserve_export.catalogue import TOKENIZER
 from emoserve_export.configs.generate import (
     Profile,
@@ -58,7 +58,7 @@ def version_files(
     inputs, trained = _golden_pair(network, pairs)
     answer = run_session(open_session(data), inputs)
     others = {name: source.read() for name, source in network.files.items()}
-    return others | {GRAPH: data, golden.FILE: golden.network_golden(inputs, trained, answer)}
+    return others | {GRAPH: data, golden_file.FILE: golden.network_golden(inputs, trained, answer)}
 
 
 def _golden_pair(network: Network, pairs: Sequence[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:

@@ -6,7 +6,6 @@ They lie in the repository beside what they test and are replayed by `emoserve v
     <pipeline>/1/golden.npz           in/<input> as bytes, answer as JSON
 """
 
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,10 +15,8 @@ import numpy as np
 from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export import golden_media
 from emoserve_export.declaration import Arrays, Network
+from emoserve_export.golden_file import packed
 from emoserve_export.trained import TrainedNetworks
-
-FILE = "golden.npz"
-PIPELINES = ("face", "speech", "text", "emotion", "video")
 
 
 def network_golden(inputs: Arrays, trained: Arrays, graph: Arrays) -> bytes:
@@ -30,7 +27,7 @@ def network_golden(inputs: Arrays, trained: Arrays, graph: Arrays) -> bytes:
         trained: what the trained network answers.
         graph: what the published graph answers; differs from `trained` by its precision.
     """
-    return _packed({"in": inputs, "trained": trained, "graph": graph})
+    return packed({"in": inputs, "trained": trained, "graph": graph})
 
 
 def pipeline_goldens(networks: Sequence[Network], tokenizer: bytes) -> dict[str, bytes]:
@@ -38,7 +35,7 @@ def pipeline_goldens(networks: Sequence[Network], tokenizer: bytes) -> dict[str,
     requests = pipeline_requests()
     answers = _pipeline_answers(requests, TrainedNetworks(networks), tokenizer)
     return {
-        name: _packed(
+        name: packed(
             {
                 "in": {key: _bytes(value) for key, value in requests[name].items()},
                 "answer": {"json": _bytes(json.dumps(answer).encode())},
@@ -93,20 +90,3 @@ def _json(item: Any) -> Any:
 
 def _bytes(data: bytes) -> Array:
     return np.frombuffer(data, np.uint8)
-
-
-def _packed(groups: Mapping[str, Mapping[str, Array]]) -> bytes:
-    file = io.BytesIO()
-    arrays = {f"{g}/{name}": array for g, named in groups.items() for name, array in named.items()}
-    np.savez_compressed(file, **arrays)  # numpy gives every member the same date
-    return file.getvalue()
-
-
-def unpacked(data: bytes) -> dict[str, Arrays]:
-    """Return the groups of a golden file: group -> name -> array."""
-    groups: dict[str, Arrays] = {}
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        for key in file.files:
-            group, _, name = key.partition("/")
-            groups.setdefault(group, {})[name] = file[key]
-    return groups

@@ -12,7 +12,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from emoserve_ensemble.arrays import Tensor as Array
-from emoserve_export import golden
+from emoserve_export import golden_file
 from emoserve_export.declaration import Arrays, Tolerance
 from emoserve_export.errors import RepositoryError
 from emoserve_export.manifest import Manifest, read_manifest
@@ -34,14 +34,14 @@ def replay(client: triton.InferenceServerClient, repository: Path) -> Iterator[l
     if not manifest.networks:
         raise RepositoryError(f"{repository} has no golden requests: run `emoserve export`")
     for name, entry in sorted(manifest.networks.items()):
-        path = repository / name / str(entry["version"]) / golden.FILE
+        path = repository / name / str(entry["version"]) / golden_file.FILE
         if path.is_file():
-            yield _network(client, name, entry, golden.unpacked(path.read_bytes()))
-    for name in golden.PIPELINES:
-        path = repository / name / "1" / golden.FILE
+            yield _network(client, name, entry, golden_file.unpacked(path.read_bytes()))
+    for name in golden_file.PIPELINES:
+        path = repository / name / "1" / golden_file.FILE
         if path.is_file():
             quantised = any_quantised(manifest)
-            yield [_pipeline(client, name, golden.unpacked(path.read_bytes()), quantised)]
+            yield [_pipeline(client, name, golden_file.unpacked(path.read_bytes()), quantised)]
 
 
 def any_quantised(manifest: Manifest) -> bool:

@@ -1,8 +1,8 @@
 """INT8 where it does no harm: the nodes that hurt most keep float32.
 
 When a network in INT8 leaves the budget, each node with weights is quantised alone; the ones whose
-quantisation moves the outputs most are then left out, one, two, four ... of them, until the network
-agrees with float32 on the calibration items.
+quantisation moves the outputs most are then left out, as few of them as make the network agree with
+float32 on the calibration items.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,9 @@ from emoserve_export.precision import Quantiser
 from emoserve_export.samples import Samples, batches
 from emoserve_export.sessions import open_session, run_session
 
-RANKED_ON = 16  # calibration items
-MOST_NODES = 60  # larger networks are ranked by every n-th node
+RANKED_ON = 8  # calibration items
+JUDGED_ON = 768
+MOST_NODES = 40  # larger networks are ranked by every n-th node
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,31 @@ def int8(
         if calibration is None:
             return found
         judge = _Judge(converted, calibration)
-        wanted = (1 + converted.network.budget.agreement) / 2  # a margin: other items will come
-        order: list[str] = []
-        count = 1
-        while judge.agreement(found.model) < wanted and count <= len(quantiser.nodes) // 2:
-            order = order or _ranked(quantiser, judge, progress)
+        if judge.agrees(found.model):
+            return found
+        order = _ranked(quantiser, judge, progress)
+
+        def without(count: int) -> Int8:
             progress(f"{precision}: {count} of {len(quantiser.nodes)} nodes stay in float32")
-            found = Int8(quantiser.quantised(order[:count]), tuple(order[:count]))
-            count *= 2
+            return Int8(quantiser.quantised(order[:count]), tuple(order[:count]))
+
+        return _fewest(without, judge, len(quantiser.nodes) // 2)
+
+
+def _fewest(without: Callable[[int], Int8], judge: "_Judge", most: int) -> Int8:
+    """Return the first that agrees, looking at 1, 2, 4 ... nodes and then in between."""
+    too_few, count = 0, 1
+    found = without(count)
+    while not judge.agrees(found.model) and count < most:
+        too_few, count = count, min(2 * count, most)
+        found = without(count)
+    while count - too_few > 1 and judge.agrees(found.model):
+        middle = (too_few + count) // 2
+        fewer = without(middle)
+        if judge.agrees(fewer.model):
+            found, count = fewer, middle
+        else:
+            too_few = middle
     return found
 
 
@@ -64,12 +82,18 @@ class _Judge:
     """Compares a graph with the float32 one on the calibration items."""
 
     def __init__(self, converted: Converted, calibration: Arrays) -> None:
+        # A margin, for other items will come.
+        self._wanted = (1 + converted.network.budget.agreement) / 2
         self._labelled = tuple(converted.network.labels)
-        self._pieces = batches(calibration, 32)
+        self._pieces = batches({n: array[:JUDGED_ON] for n, array in calibration.items()}, 32)
         self._few = {name: array[:RANKED_ON] for name, array in calibration.items()}
         session = open_session(converted.model)
         self._reference = [run_session(session, inputs) for inputs in self._pieces]
         self._reference_few = run_session(session, self._few)
+
+    def agrees(self, model: ModelProto) -> bool:
+        """Return whether enough items have float32's strongest class."""
+        return self.agreement(model) >= self._wanted
 
     def agreement(self, model: ModelProto) -> float:
         """Return the least share of items, over labelled outputs, with the same strongest class."""

@@ -169,7 +169,10 @@ def _measure_speed(trials: Sequence[Trial], converted: Converted, samples: Sampl
 
 
 def _timed_inputs(converted: Converted, samples: Samples | None, size: int) -> Arrays:
-    if samples and len(samples.evaluation.target) >= size:
+    lengths = [axis for tensor in converted.network.inputs for axis in tensor.axes[1:]]
+    fixed = all(axis.size is not None for axis in lengths)
+    # Files pad every item to the longest; the declared samples have lengths as they occur.
+    if samples and fixed and len(samples.evaluation.target) >= size:
         return {name: array[:size] for name, array in samples.evaluation.inputs.items()}
     return converted.network.sample(size, seed=1)
 

@@ -11,7 +11,8 @@ from tritonclient.grpc import model_config_pb2 as pb
 from emoserve_export.catalogue import CATALOGUE, FACE
 from emoserve_export.configs.contract import read_contract
 from emoserve_export.configs.generate import config_text, network_config, step_config
-from emoserve_export.configs.lint import check_repository, read_config
+from emoserve_export.configs.lint import check_repository
+from emoserve_export.configs.reading import read_config
 from emoserve_export.configs.steps import STEPS, TEXT, VIDEO
 from emoserve_export.errors import RepositoryError
 from emoserve_export.folders import declared_files, step_files

@@ -10,7 +10,7 @@ from emoserve_ensemble.detection import find_faces
 from emoserve_ensemble.images import decode_image
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import Question
-from emoserve_export import golden, golden_media
+from emoserve_export import golden, golden_file, golden_media
 from emoserve_export.catalogue import ONET, PNET, RNET, VOICE
 from emoserve_export.trained import TrainedNetworks
 
@@ -55,7 +55,7 @@ def test_a_golden_request_comes_back_as_it_was_stored() -> None:
     inputs = {"x": np.arange(6, dtype=np.int64).reshape(2, 3)}
     outputs = {"y": np.ones((2, 1), np.float32)}
     data = golden.network_golden(inputs, outputs, {"y": outputs["y"] * 2})
-    found = golden.unpacked(data)
+    found = golden_file.unpacked(data)
     np.testing.assert_array_equal(found["in"]["x"], inputs["x"])
     assert found["graph"]["y"][0, 0] == 2.0
     assert data == golden.network_golden(inputs, outputs, {"y": outputs["y"] * 2})
@@ -63,5 +63,9 @@ def test_a_golden_request_comes_back_as_it_was_stored() -> None:
 
 def test_each_public_pipeline_has_a_request() -> None:
     requests = golden.pipeline_requests()
-    assert set(requests) == set(golden.PIPELINES) == {"face", "speech", "text", "emotion", "video"}
+    assert (
+        set(requests)
+        == set(golden_file.PIPELINES)
+        == {"face", "speech", "text", "emotion", "video"}
+    )
     assert all(all(value for value in request.values()) for request in requests.values())

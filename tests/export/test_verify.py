@@ -11,7 +11,7 @@ import pytest
 import tritonclient.grpc as triton
 from safetensors.torch import save_file
 
-from emoserve_export import cli_verify, golden
+from emoserve_export import cli_verify, golden_file
 from emoserve_export.declaration import Network
 from emoserve_export.exporting import Choices, export
 from emoserve_export.replay import Judgement, infer
@@ -127,7 +127,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def stored_in(repository: Path, version: int) -> dict[str, dict[str, np.ndarray]]:
-    return golden.unpacked((repository / "tiny_net" / str(version) / golden.FILE).read_bytes())
+    path = repository / "tiny_net" / str(version) / golden_file.FILE
+    return golden_file.unpacked(path.read_bytes())
 
 
 def test_a_new_version_and_a_rollback_reach_a_running_server_without_a_failed_request(

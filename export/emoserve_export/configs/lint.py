@@ -9,6 +9,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from emoserve_export.configs.contract import Promise, Promised, read_contract
 from emoserve_export.configs.generate import TRITON_TYPES
+from emoserve_export.configs.reading import read_config
 from emoserve_export.errors import RepositoryError
 from emoserve_export.graph import ONNX_TYPES
 
@@ -44,15 +45,6 @@ def model_problems(folder: Path, promises: dict[str, Promise]) -> list[str]:
     if promise is not None:
         problems += _contract_problems(config, promise)
     return problems
-
-
-def read_config(path: Path) -> pb.ModelConfig:
-    """Return a config file as protobuf.
-
-    Raises:
-        google.protobuf.text_format.ParseError: an unknown field, or not the text format.
-    """
-    return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
 
 
 def _folder_problems(folder: Path, config: pb.ModelConfig) -> list[str]:
