@@ -171,11 +171,14 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
+            # Else the kernel waits to fill a packet, and a call takes 40 ms more.
+            caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open.append(caller)
             threading.Thread(target=self._serve, args=(caller,), daemon=True).start()
 
     def _serve(self, caller: socket.socket) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._to)) as to:
+            to.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open.append(to)
             threading.Thread(target=self._pipe, args=(to, caller), daemon=True).start()
             self._pipe(caller, to)
