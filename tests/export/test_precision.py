@@ -1,0 +1,179 @@
+"""Fewer bits: what is made, what is held to the budget, what is published."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto
+from rich.console import Console
+
+from emoserve_export import cli
+from emoserve_export.conversion import Converted, convert
+from emoserve_export.declaration import Budget, Evaluation, Network
+from emoserve_export.errors import ParityError, UnavailableError
+from emoserve_export.exporting import Choices, export
+from emoserve_export.manifest import read_manifest
+from emoserve_export.samples import Samples, network_samples, task_metric
+from emoserve_export.sessions import open_session, run_session
+from emoserve_export.tune import Trial, fastest, tune
+from emoserve_export.tune_report import plot_trials, trials_table
+from emoserve_export.variants import compared, in_precision
+
+from .conftest import Declare
+
+
+@pytest.fixture(scope="module")
+def samples(converted: Converted) -> Samples:
+    """Items whose label is what the network says, so that its accuracy is 1."""
+    rng = np.random.default_rng(3)
+    pictures = rng.uniform(0, 1, (400, 1, 8, 8)).astype(np.float32) ** 2
+    answer = run_session(open_session(converted.model), {"picture": pictures})
+    target = answer["emotion"].argmax(1)
+    evaluation = Evaluation({"picture": pictures[:200]}, target[:200], "emotion")
+    return Samples({"picture": pictures[200:]}, evaluation)
+
+
+def operators(model: ModelProto) -> set[str]:
+    return {node.op_type for node in model.graph.node}
+
+
+def test_each_precision_is_what_it_says(converted: Converted, samples: Samples) -> None:
+    made = {
+        name: in_precision(converted, name, samples).model  # type: ignore[arg-type]
+        for name in ("fp32", "fp16", "int8_dynamic", "int8_static")
+    }
+    assert made["fp32"] is converted.model
+    kinds = {tensor.data_type for tensor in made["fp16"].graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    assert "Cast" in operators(made["fp16"])
+    assert operators(made["int8_dynamic"]) & {"DynamicQuantizeLinear", "MatMulInteger"}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators(made["int8_static"])
+    for name, model in made.items():
+        assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT, name
+        assert [value.name for value in model.graph.output] == ["emotion", "embedding"]
+        onnx.checker.check_model(model, full_check=True)
+
+
+def test_int8_by_ranges_needs_real_data(converted: Converted) -> None:
+    with pytest.raises(UnavailableError, match="int8_static needs real data"):
+        in_precision(converted, "int8_static", None)
+
+
+def test_a_variant_outside_the_budget_is_refused(converted: Converted, samples: Samples) -> None:
+    strict = dataclasses.replace(
+        converted, network=dataclasses.replace(converted.network, budget=Budget(cosine=1.0))
+    )
+    made = in_precision(strict, "int8_static", samples)
+    with pytest.raises(ParityError, match="int8_static cosine"):
+        compared(strict, made, "int8_static", samples)
+
+
+def test_a_lost_point_of_the_task_metric_is_refused(converted: Converted, samples: Samples) -> None:
+    wrong = dataclasses.replace(converted.network, budget=Budget(-1.0, 0.0, 0.0))
+    strict = dataclasses.replace(converted, network=wrong)
+    made = in_precision(strict, "fp16", samples)
+    with pytest.raises(ParityError, match=r"task metric down by 0.00 points, at most -1.0"):
+        compared(strict, made, "fp16", samples)
+
+
+def test_tuning_knows_speed_and_accuracy_of_every_candidate(
+    converted: Converted, samples: Samples, tmp_path: Path
+) -> None:
+    trials = tune(converted, samples)
+    assert [trial.precision for trial in trials] == ["fp32", "fp16", "int8_dynamic", "int8_static"]
+    base = trials[0]
+    assert base.metric == 1.0
+    assert base.speed == {1: 1.0, 8: 1.0}
+    assert base.problem == ""
+    assert all(trial.metric is not None and trial.score > 0 for trial in trials)
+    assert trials[2].size_bytes < base.size_bytes * 2
+    console = Console(width=140)
+    with console.capture() as shown:
+        console.print(trials_table("tiny_net", trials))
+    assert "int8_static" in shown.get()
+    assert "published" in shown.get()
+    plot_trials("tiny_net", trials, tmp_path / "plots" / "tiny_net.png")
+    assert (tmp_path / "plots" / "tiny_net.png").read_bytes()[1:4] == b"PNG"
+
+
+def trial(name: str, speed: float, problem: str = "") -> Trial:
+    return Trial(name, speed={1: speed, 8: speed}, problem=problem)  # type: ignore[arg-type]
+
+
+def test_the_fastest_inside_the_budget_wins() -> None:
+    base = trial("fp32", 1.0)
+    assert fastest([base, trial("fp16", 1.5), trial("int8_static", 2.0)]).precision == "int8_static"
+    refused = trial("int8_static", 2.0, "cosine 0.5 below 0.9")
+    assert fastest([base, trial("fp16", 1.5), refused]).precision == "fp16"
+    assert fastest([base, trial("fp16", 1.02), refused]).precision == "fp32"
+
+
+def test_what_was_published_in_fewer_bits_stays_so(
+    tiny: Network, samples: Samples, tmp_path: Path
+) -> None:
+    evaluation = samples.evaluation
+    np.savez(
+        tmp_path / "tiny_net.npz",
+        **evaluation.inputs,
+        **{"target": evaluation.target, "calibration/picture": samples.calibration["picture"]},
+    )
+    repository = tmp_path / "repo"
+    chosen = Choices(with_steps=False, precision="int8_static", samples=tmp_path)
+    report = export([tiny], repository, chosen)
+    assert {row.stage for row in report.rows} == {"onnx", "int8_static"}
+    lost = [row.lost_points for row in report.rows if row.output == "emotion"]
+    assert lost[0] == 0.0
+    assert export([tiny], repository, Choices(with_steps=False)).skipped == ["tiny_net"]
+    record = read_manifest(repository).record("tiny_net")
+    assert record is not None
+    assert record["precision"] == "int8_static"
+    again = export([tiny], repository, Choices(with_steps=False, precision="fp32"))
+    assert again.versions == {"tiny_net": 2}
+
+
+def test_quantising_twice_gives_the_same_bytes(converted: Converted, samples: Samples) -> None:
+    first, second = (
+        in_precision(converted, "int8_static", samples).model.SerializeToString(deterministic=True)
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_samples_are_split_without_overlap(variant: Declare, tmp_path: Path) -> None:
+    pictures = np.arange(40 * 64, dtype=np.float32).reshape(40, 1, 8, 8)
+    np.savez(tmp_path / "tiny_net.npz", picture=pictures, target=np.zeros(40, int))
+    found = network_samples(variant(), tmp_path)
+    assert found is not None
+    first = set(found.calibration["picture"][:, 0, 0, 0])
+    rest = set(found.evaluation.inputs["picture"][:, 0, 0, 0])
+    assert (len(first), len(rest), first & rest) == (10, 30, set())
+    assert network_samples(variant(), None) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("accuracy", 4 / 6), ("macro_recall", (2 / 3 + 1 / 2 + 1) / 3), ("weighted_f1", 0.6667)],
+)
+def test_task_metrics(metric: str, expected: float) -> None:
+    target, predicted = np.asarray([0, 0, 0, 1, 1, 2]), np.asarray([0, 0, 1, 1, 0, 2])
+    evaluation = Evaluation({}, target, "emotion", metric)  # type: ignore[arg-type]
+    assert task_metric(evaluation, predicted) == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_samples_tuning_says_what_it_could_not_try(tiny: Network, tmp_path: Path) -> None:
+    trials = tune(convert(tiny), None)
+    assert "needs real data" in trials[3].problem
+    assert trials[0].metric is None
+
+
+def test_the_command_shows_what_was_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--repository", str(tmp_path / "repo"), "--tune", "--plots", str(tmp_path / "plots")]
+    assert cli.main([*options, "face_rnet"]) == 0
+    shown = capsys.readouterr().out
+    assert "face_rnet: precisions on this machine" in shown
+    assert "int8_dynamic" in shown
+    assert (tmp_path / "plots" / "face_rnet.png").is_file()
