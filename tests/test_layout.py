@@ -24,7 +24,8 @@ MAY_IMPORT = {
 }
 # Nothing at serving time may need torch; the client drags nothing of the server along.
 NEVER = {
-    "emoserve_client": {"torch", "onnx", "onnxruntime", "cv2", "av", "pytriton", "gevent"},
+    # cv2 and av: only inside the functions of `emoserve live`, see tests/client/test_api.py
+    "emoserve_client": {"torch", "onnx", "onnxruntime", "pytriton", "gevent"},
     "emoserve_ensemble": {"torch", "onnx", "tritonclient", "librosa", "transformers"},
     "emoserve_server": {"torch", "onnx", "tritonclient"},
 }

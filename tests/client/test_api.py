@@ -100,7 +100,16 @@ def test_the_package_imports_nothing_heavy_and_nothing_of_ours() -> None:
         ("import emoserve_client.cli", ["rich", "grpc", "httpx", "matplotlib"]),
         (
             "import emoserve_client",
-            ["grpc", "httpx", "rich", "matplotlib", "pandas", "google.protobuf"],
+            [
+                "grpc",
+                "httpx",
+                "rich",
+                "matplotlib",
+                "pandas",
+                "google.protobuf",
+                "cv2",
+                "av",
+            ],
         ),
         (
             "from emoserve_client import EmotionClient; EmotionClient('http://x', hooks=[])",
