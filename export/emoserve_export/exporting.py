@@ -12,6 +12,7 @@ from emoserve_export import golden, golden_file
 from emoserve_export.catalogue import TOKENIZER
 from emoserve_export.configs.generate import Profile
 from emoserve_export.configs.steps import STEPS
+from emoserve_export.configs.warmup import network_files
 from emoserve_export.conversion import Converted, convert
 from emoserve_export.declaration import Network, Precision
 from emoserve_export.fingerprint import fingerprint, tool_versions
@@ -102,7 +103,7 @@ class _Export:
             self.report.versions[name] = self.publication.manifest.networks[name]["version"]
         else:
             self._convert(network, {"fingerprint": mark, "declared": _texts(declared)})
-        self.publication.stage(name, declared)
+        self.publication.stage(name, declared | network_files(network))
 
     def _up_to_date(self, network: Network, mark: str) -> bool:
         record = self.publication.manifest.record(network.name)

@@ -7,6 +7,7 @@ from onnx import ModelProto
 
 from emoserve_export import golden, golden_file, graph
 from emoserve_export.catalogue import TOKENIZER
+from emoserve_export.configs import warmup
 from emoserve_export.configs.generate import (
     Profile,
     adapter_text,
@@ -36,6 +37,8 @@ def step_files(step: Step, profile: Profile) -> dict[str, bytes]:
         "config.pbtxt": config_text(step_config(step, profile)).encode(),
         "1/model.py": adapter_text(step).encode(),
     }
+    if profile == "cpu":
+        files |= warmup.step_files(step.name)
     if "tokenizer.json" in step.files:
         files["1/tokenizer.json"] = TOKENIZER.read()
     return files

@@ -47,16 +47,9 @@ def pipeline_goldens(networks: Sequence[Network], tokenizer: bytes) -> dict[str,
 
 def pipeline_requests() -> dict[str, dict[str, bytes]]:
     """Return one request for each public pipeline: input name -> bytes."""
-    picture = golden_media.png(golden_media.face_picture())
-    sound = golden_media.wav(golden_media.voice())
     words = golden_media.TEXT.encode()
-    return {
-        "face": {"image": picture},
-        "speech": {"audio": sound},
-        "text": {"text": words},
-        "emotion": {"images": picture, "audio": sound, "text": words},
-        "video": {"media": golden_media.clip(), "transcript": words},
-    }
+    video = {"media": golden_media.clip(), "transcript": words}
+    return golden_media.still_requests() | {"video": video}
 
 
 def _pipeline_answers(

@@ -125,6 +125,17 @@ def wav(sound: Floats) -> bytes:
     return file.getvalue()
 
 
+def still_requests() -> dict[str, dict[str, bytes]]:
+    """Return a request for each pipeline that takes no clip: input name -> encoded bytes."""
+    picture, sound, words = png(face_picture()), wav(voice()), TEXT.encode()
+    return {
+        "face": {"image": picture},
+        "speech": {"audio": sound},
+        "text": {"text": words},
+        "emotion": {"images": picture, "audio": sound, "text": words},
+    }
+
+
 def clip(duration_s: float = 2.5, rate_hz: int = 8) -> bytes:
     """Return the face and the voice as a Matroska clip: MPEG-4 pictures, PCM sound."""
     import av

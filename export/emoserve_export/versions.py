@@ -4,6 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from emoserve_export.configs import warmup
+from emoserve_export.configs.generate import config_text
 from emoserve_export.errors import RepositoryError
 from emoserve_export.folders import digests
 from emoserve_export.publish import Publication
@@ -50,6 +55,13 @@ def _drop_oldest(publication: Publication, name: str, entry: dict[str, Any], kee
         publication.stage(name, {}, drop=(version,))
 
 
+def _without_warmup(text: str) -> bytes:
+    """Return a config without warm-up requests: their data is the newer version's."""
+    config = text_format.Parse(text, pb.ModelConfig())
+    config.ClearField("model_warmup")
+    return config_text(config).encode()
+
+
 def roll_back(name: str, repository: Path) -> int:
     """Return the version that is newest after the present one was taken away.
 
@@ -71,6 +83,7 @@ def roll_back(name: str, repository: Path) -> int:
         entry["version"] = version
         declared = entry["versions"][str(version)]["declared"]
         files = {path: text.encode() for path, text in declared.items()}
-        publication.stage(name, files, drop=(dropped,))
+        files["config.pbtxt"] = _without_warmup(declared["config.pbtxt"])
+        publication.stage(name, files, drop=(dropped, warmup.FOLDER))
         publication.commit()
         return version

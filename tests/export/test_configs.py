@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from emoserve_export.configs.generate import config_text, network_config, step_c
 from emoserve_export.configs.lint import check_repository
 from emoserve_export.configs.reading import read_config
 from emoserve_export.configs.steps import STEPS, TEXT, VIDEO
+from emoserve_export.configs.warmup import network_files
 from emoserve_export.errors import RepositoryError
 from emoserve_export.folders import declared_files, step_files
 
@@ -82,6 +84,20 @@ def test_no_inner_tensor_of_the_ensemble_is_an_output_too() -> None:
     ensemble = step_config(TEXT, "gpu")
     read = {name for step in ensemble.ensemble_scheduling.step for name in step.input_map.values()}
     assert not read & {output.name for output in ensemble.output}
+
+
+def test_a_model_answers_before_it_is_ready() -> None:
+    config = network_config(FACE, "cpu")
+    assert [warm.batch_size for warm in config.model_warmup] == [1, 8]
+    item = config.model_warmup[0].inputs["face"]
+    assert (list(item.dims), item.input_data_file) == ([1, 48, 48], "face")
+    assert len(network_files(FACE)["warmup/face"]) == 48 * 48 * 4
+    assert [warm.batch_size for warm in step_config(TEXT, "cpu").model_warmup] == [1]
+    words = step_files(TEXT, "cpu")["warmup/text"]
+    assert struct.unpack("<I", words[:4])[0] == len(words) - 4
+    # It would ask networks that may not be loaded yet.
+    assert not step_config(VIDEO, "gpu").model_warmup
+    assert not step_config(TEXT, "gpu").model_warmup
 
 
 def test_video_answers_with_a_stream_and_bounds_its_queue() -> None:

@@ -74,6 +74,7 @@ def test_a_network_is_published_with_all_that_belongs_to_it(tiny: Network, tmp_p
         "emotion.labels.txt",
         "1/model.onnx",
         "1/golden.npz",
+        "warmup/picture",
     }
     assert (folder / "emotion.labels.txt").read_text() == "happy\nsad\ncalm\n"
     manifest = read_manifest(tmp_path / "repo")
@@ -220,7 +221,7 @@ def test_the_manifest_is_what_the_server_reads(tiny: Network, tmp_path: Path) ->
     export([tiny], repository, ALONE)
     content = json.loads((repository / "manifest.json").read_text())
     assert content["format"] == 1
-    assert verify(repository) == len(content["files"]) == 4
+    assert verify(repository) == len(content["files"]) == 5
 
 
 def test_real_samples_that_do_not_fit_are_refused(tiny: Network, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
 
 from emoserve_export import publish
 from emoserve_export.errors import RepositoryError
@@ -140,9 +142,9 @@ def test_the_work_is_beside_the_repository_for_triton_takes_every_folder_in_it(
 
 
 def version(publication: Publication, text: str, keep: int = 3) -> int:
-    facts = {"declared": {"config.pbtxt": f"config of {text}"}}
+    facts = {"declared": {"config.pbtxt": f'name: "{text}"'}}
     number = stage_version(publication, "net", lambda n: {"model": f"{text}".encode()}, facts, keep)
-    publication.stage("net", {"config.pbtxt": f"config of {text}".encode()})
+    publication.stage("net", {"config.pbtxt": f'name: "{text}"'.encode(), "warmup/x": b"1"})
     return number
 
 
@@ -173,7 +175,10 @@ def test_rolling_back_restores_config_and_graph_and_burns_the_number(tmp_path: P
             version(publication, text)
             publication.commit()
     assert roll_back("net", repository) == 1
-    assert content(repository) == {"net/1/model": "one", "net/config.pbtxt": "config of one"}
+    left = content(repository)
+    assert set(left) == {"net/1/model", "net/config.pbtxt"}
+    assert left["net/1/model"] == "one"
+    assert text_format.Parse(left["net/config.pbtxt"], pb.ModelConfig()).name == "one"
     assert changed_files(repository, read_manifest(repository)) == []
     with pytest.raises(RepositoryError, match="no version before 1 is kept"):
         roll_back("net", repository)

@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from emoserve_export.configs.steps import TEXT, TEXT_ANSWER, TEXT_TOKENS, Step
+from emoserve_export.configs.warmup import warm_network, warm_step
 from emoserve_export.declaration import Network, Serving, Tensor
 
 Profile: TypeAlias = Literal["cpu", "gpu"]
@@ -39,6 +40,7 @@ def network_config(network: Network, profile: Profile) -> pb.ModelConfig:
         group.kind = pb.ModelInstanceGroup.KIND_AUTO
     else:
         group.kind, group.count = pb.ModelInstanceGroup.KIND_CPU, network.serving.instances
+    warm_network(config, network)
     return config
 
 
@@ -48,7 +50,8 @@ def step_config(step: Step, profile: Profile) -> pb.ModelConfig:
         return _text_ensemble()
     config = _base(step.name, step.inputs, step.outputs, step.serving)
     config.backend = "python"
-    config.model_transaction_policy.decoupled = step.decoupled
+    if step.decoupled:
+        config.model_transaction_policy.decoupled = True
     for entry in config.input:
         # Python steps take requests one by one: different sizes still share an execute call.
         entry.allow_ragged_batch = step.serving.max_batch_size > 0 and -1 in entry.dims
@@ -56,6 +59,8 @@ def step_config(step: Step, profile: Profile) -> pb.ModelConfig:
     _parameter(config, "intra_op_threads", str(step.serving.threads))
     group = config.instance_group.add()
     group.kind, group.count = pb.ModelInstanceGroup.KIND_CPU, step.serving.instances
+    if profile == "cpu":
+        warm_step(config)
     return config
 
 

@@ -56,8 +56,11 @@ def _folder_problems(folder: Path, config: pb.ModelConfig) -> list[str]:
         if config.backend == "python" and not (version / "model.py").is_file():
             problems.append(f"version {version.name} has no model.py")
         graph = version / (config.default_model_filename or "model.onnx")
-        if config.backend == "onnxruntime" and graph.is_file():
+        if config.backend in ("onnxruntime", "tensorrt") and graph.is_file():
             problems += _graph_problems(config, graph)
+        for capability, plan in config.cc_model_filenames.items():
+            if not (version / plan).is_file():
+                problems.append(f"version {version.name} has no {plan} for GPUs of {capability}")
     for output in config.output:
         problems += _label_problems(folder, output)
     return problems
