@@ -71,6 +71,8 @@ _REQUEST_ID = re.compile(r"^\[request id: [^\]]*\] ")
 def grpc_fault(code: str, details: str, trailing: Mapping[str, str]) -> Fault:
     """The fault for a gRPC status; `trailing` may hold the server's pushback."""
     kind = _by_words(_GRPC.get(code, Kind.FAILED), details)
+    if details.startswith("Channel closed"):  # by ourselves: whoever did it wants no more of it
+        return Fault(Kind.CANCELLED, "the client was closed", pushback_s=-1.0)
     pushback = trailing.get("grpc-retry-pushback-ms")
     seconds = _number(pushback, 1000) if pushback is not None else None
     if seconds is None:

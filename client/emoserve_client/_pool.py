@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from emoserve_client._endpoint import Endpoint, Target
 
+_RESOLVE_AGAIN_S = 1.0
+
 
 @dataclass(frozen=True)
 class Ejection:
@@ -61,7 +63,7 @@ class Pool:
         """True when names must be looked up (again)."""
         if not self._resolves:
             return False
-        if self._resolved_at is None:
+        if self._resolved_at is None or not self._health:
             return True
         return self._clock() - self._resolved_at > self._resolve_s
 
@@ -115,6 +117,8 @@ class Pool:
 
     def _count_failure(self, health: _Health) -> None:
         health.failures += 1
+        if self._resolved_at is not None and self._clock() - self._resolved_at > _RESOLVE_AGAIN_S:
+            self._resolved_at = None  # where a server was, there may be another name for it now
         if health.failures >= self._ejection.failures:
             wait = self._ejection.first_s * 2**health.ejections
             health.ejections = min(health.ejections + 1, 16)

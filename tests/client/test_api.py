@@ -24,7 +24,7 @@ from emoserve_client import (
 from emoserve_client.testing import FakeServer
 
 PACKAGE = Path(emoserve_client.__file__).parent
-LIGHT = {"numpy", "grpc", "google", "tritonclient", "httpx", "rich"}
+LIGHT = {"numpy", "grpc", "google", "tritonclient", "httpcore", "rich"}
 # Asked for only where they are used; each by an extra, or by what it is for.
 OPTIONAL = {
     "matplotlib",
@@ -97,12 +97,12 @@ def test_the_package_imports_nothing_heavy_and_nothing_of_ours() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import emoserve_client.cli", ["rich", "grpc", "httpx", "matplotlib"]),
+        ("import emoserve_client.cli", ["rich", "grpc", "httpcore", "matplotlib"]),
         (
             "import emoserve_client",
             [
                 "grpc",
-                "httpx",
+                "httpcore",
                 "rich",
                 "matplotlib",
                 "pandas",
@@ -117,7 +117,7 @@ def test_the_package_imports_nothing_heavy_and_nothing_of_ours() -> None:
         ),
         (
             "from emoserve_client import EmotionClient; EmotionClient('grpc://x', hooks=[])",
-            ["httpx", "rich"],
+            ["httpcore", "rich"],
         ),
     ],
 )

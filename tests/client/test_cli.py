@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -286,3 +288,25 @@ def test_live_without_a_camera_or_a_file_that_plays(run: Any, media: Path) -> No
     code, _, err = run("live", "--camera", 99, "--url", NOWHERE)
     assert code == 3
     assert "there is no camera 99; play a file instead: emoserve live clip.mp4" in err
+
+
+def test_ctrl_c_does_not_wait_for_the_server(small: Any, proxy: Any, media: Path) -> None:
+    between = proxy(int(small.http_url.rsplit(":", 1)[1]))
+    between.mode = "stall"
+    url = f"http://127.0.0.1:{between.port}"
+    command = [sys.executable, "-m", "emoserve_client.cli", "analyze", str(media), "--url", url]
+    with subprocess.Popen(
+        [*command, "--jsonl", str(media / "x.jsonl")], stderr=subprocess.PIPE, text=True
+    ) as running:
+        deadline = time.monotonic() + 20
+        while not between.connections and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        assert running.wait(10) == 130
+        assert time.monotonic() - started < 3
+        assert running.stderr is not None
+        said = running.stderr.read()
+    assert said.endswith(
+        "files are in " + str(media / "x.jsonl") + "; go on with --resume\ninterrupted\n"
+    )

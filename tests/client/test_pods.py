@@ -99,3 +99,20 @@ def test_an_order_goes_to_all_servers(serve: Any) -> None:
             with EmotionClient(one.http_url) as each:
                 assert each.is_ready("faulty")
         assert set(client.statistics("faulty")) == {one.grpc_url for one in servers}
+
+
+def test_a_name_stands_for_all_its_addresses(small: Any, protocol: str) -> None:
+    """`localhost` has an IPv6 address as well, where nobody listens: the other one is found."""
+    port = getattr(small, f"{protocol}_url").rsplit(":", 1)[1]
+    with EmotionClient(f"{protocol}+dns://localhost:{port}") as client:
+        for _ in range(4):
+            assert client.server().name == "triton"
+        assert f"{protocol}://127.0.0.1:{port}" in client.endpoints
+
+
+def test_a_name_that_leads_nowhere(protocol: str) -> None:
+    with (
+        EmotionClient(f"{protocol}+dns://no-such-host.invalid:1") as client,
+        pytest.raises(UnreachableError, match="cannot look up"),
+    ):
+        client.server()

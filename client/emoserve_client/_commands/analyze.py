@@ -85,9 +85,15 @@ def _run(
         wanted.lines(append=options.resume) as note,
         Bar(len(paths)) as bar,
     ):
-        for record in batch.run(client, paths, job, options.jobs, bar):
-            records[record.file] = record
-            note(record)
+        try:
+            for record in batch.run(client, paths, job, options.jobs, bar):
+                records[record.file] = record
+                note(record)
+        except KeyboardInterrupt:
+            if options.jsonl:
+                what = f"{len(records)} of {len(paths)} files are in {options.jsonl}"
+                print(f"{what}; go on with --resume", file=sys.stderr)
+            raise
     return records
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,19 +44,29 @@ def run(
     Raises:
         UnreachableError: no server answers.
     """
-    stop = threading.Event()
+    waiting: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
+    for path in paths:
+        waiting.put(path)
 
-    def one(path: Path) -> Record | None:
-        return None if stop.is_set() else _analyze(client, path, job, watch)
+    def work() -> None:
+        while True:
+            try:
+                done.put(_analyze(client, waiting.get_nowait(), job, watch))
+            except queue.Empty:
+                return
+            except BaseException as err:  # noqa: BLE001 - handed to the thread that waits for it
+                done.put(err)
+                return
 
-    with ThreadPoolExecutor(workers, "emoserve-analyze") as pool:
-        try:
-            for done in as_completed([pool.submit(one, path) for path in paths]):
-                if (record := done.result()) is not None:
-                    yield record
-        finally:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+    # Daemons: Ctrl-C must not wait for a clip of an hour.
+    for _ in range(min(workers, len(paths))):
+        threading.Thread(target=work, name="emoserve-analyze", daemon=True).start()
+    for _ in paths:
+        record = done.get()
+        if isinstance(record, BaseException):
+            raise record
+        yield record
 
 
 def _analyze(client: EmotionClient, path: Path, job: Job, watch: Watch) -> Record:
