@@ -57,7 +57,8 @@ class BaseClient:
             connect_timeout_s: for a server that does not answer at all.
             retry: how often and how soon to send again when no answer came.
             hedge_after_s: after this time the call is sent to a second server too; the first
-                answer counts. Off by default.
+                answer counts, and the other send is cancelled (without asyncio it runs out). Off
+                by default.
             breaker: after some calls without an answer, fail at once for a while. Off by default.
             ejection: when a server that does not answer is left out.
             tls: certificates for `grpcs://` and `https://`.
