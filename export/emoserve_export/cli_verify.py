@@ -5,6 +5,7 @@ Exit codes: 0 every answer is as it was, 1 one is not, 2 usage, 4 no server.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +16,9 @@ from rich.console import Console
 from emoserve_export.errors import ExportError
 from emoserve_export.parity import Comparison
 from emoserve_export.tables import parity_table, wide_console
+
+URL_VARIABLE = "EMOSERVE_URL"
+DEFAULT_URL = "grpc://127.0.0.1:8001"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +51,7 @@ class _NoServerError(Exception):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="emoserve verify", description=__doc__.splitlines()[0])
-    parser.add_argument("--url", default="grpc://localhost:8001", help="default: %(default)s")
+    parser.add_argument("--url", help=f"default: ${URL_VARIABLE}, else {DEFAULT_URL}")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--json", metavar="FILE", help="write the comparisons there too")
     return parser
@@ -59,7 +63,7 @@ def _replayed(options: argparse.Namespace, out: Console) -> list[Comparison]:
 
     from emoserve_export.replay import replay
 
-    address = _address(options.url)
+    address = _address(options.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
     client = triton.InferenceServerClient(address)
     try:
         if not client.is_server_ready():
