@@ -1,5 +1,5 @@
 # emoserve: `make help` lists what there is. Each target sets up all it needs.
-SHELL := /bin/bash
+SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -9,6 +9,10 @@ FUZZ_CASES ?= 2000
 FUZZ_SECONDS ?= 60
 DEMO_EXTRAS := plot,ensemble,server,export,demo
 TEST_EXTRAS := $(DEMO_EXTRAS),whisper,observability,training,loadtests,dev
+
+# One line that changes while pip works, instead of hundreds or none.
+install = $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
+  | awk '{printf "\r\033[K  %.70s", $$0; fflush()} END {printf "\r\033[K"}'
 
 .PHONY: help demo test lint format fuzz clean
 .DEFAULT_GOAL := help
@@ -32,7 +36,7 @@ format: $(VENV)/.test  ## put the code into the house's format
 	@$(BIN)/ruff format .
 
 fuzz: $(VENV)/.test model_repository/manifest.json  ## mutated real media against the server, then our own parsers (FUZZ_CASES, FUZZ_SECONDS)
-	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[fuzz]'
+	@$(call install,fuzz)
 	@$(BIN)/python tests/fuzz/media.py --cases $(FUZZ_CASES)
 	@mkdir -p out/fuzz && $(BIN)/python tests/fuzz/parsers.py -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=out/fuzz/
 
@@ -53,10 +57,10 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the demo needs (a few minutes the first time)"
-	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[$(DEMO_EXTRAS)]'
+	@$(call install,$(DEMO_EXTRAS))
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the tests need (a few minutes the first time)"
-	@$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[$(TEST_EXTRAS)]'
+	@$(call install,$(TEST_EXTRAS))
 	@touch $@ $(VENV)/.demo
