@@ -19,6 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+
 from emoserve_ensemble.clip import NETWORKS, analyze_clip
 from emoserve_ensemble.clip_settings import ClipSettings
 from emoserve_ensemble.decoder import DecoderProcess

@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+
 from emoserve_ensemble.clip import NETWORKS
 from emoserve_ensemble.networks import LocalNetworks
 from emoserve_ensemble.tokens import Tokenizer

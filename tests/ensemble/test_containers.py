@@ -1,4 +1,5 @@
 import pytest
+
 from emoserve_ensemble.containers import container_format, demuxer
 from emoserve_ensemble.errors import InputError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from emoserve_ensemble.decoder import DecoderProcess, LocalDecoder, decode_sound
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits

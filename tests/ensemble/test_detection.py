@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from emoserve_ensemble.detection import find_faces
 from emoserve_ensemble.face import analyze_pictures, pooled_faces
 from emoserve_ensemble.fusion import Absent, Evidence

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from tokenizers import Tokenizer as HuggingFace
+
 from emoserve_ensemble import face_pixels, log_mel, tokens
 from emoserve_ensemble.face import crop_face
 from emoserve_ensemble.tokens import Tokenizer
-from PIL import Image
-from tokenizers import Tokenizer as HuggingFace
 
 FACE_PIXELS = [0.760784, 0.520392, 0.200392, 0.41098]
 FACE_PIXELS_MEAN = 0.479406

@@ -3,6 +3,7 @@ import contextlib
 import cv2
 import numpy as np
 import pytest
+
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.images import decode_image, image_size
 from emoserve_ensemble.limits import Limits

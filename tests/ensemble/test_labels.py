@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from emoserve_ensemble.labels import EMOTIONS, SENTIMENTS, read_labels, to_canonical
 
 RAVDESS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]

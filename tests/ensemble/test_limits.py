@@ -1,4 +1,5 @@
 import pytest
+
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
 

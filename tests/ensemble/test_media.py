@@ -3,6 +3,7 @@ import io
 import av
 import numpy as np
 import pytest
+
 from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.decoder import decode_sound as decoded
 from emoserve_ensemble.errors import InputError

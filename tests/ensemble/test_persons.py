@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from emoserve_ensemble.labels import EMOTIONS
 from emoserve_ensemble.persons import Tracker, overlaps
 from emoserve_ensemble.timeline import Timeline, dominant

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.subtitles import Cue, CueSegmenter, is_timed, read_cues
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from emoserve_ensemble.decoder import LocalDecoder, decode_sound
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks

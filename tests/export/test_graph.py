@@ -8,10 +8,10 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from emoserve_export import graph
+from emoserve_export.candidate import Candidate
 from emoserve_export.conversion import Converted, build_module, convert
 from emoserve_export.declaration import Network, Tensor, axes
 from emoserve_export.errors import GraphError
-from emoserve_export.folders import version_files
 from emoserve_export.sessions import open_session, run_session
 
 from .conftest import Declare
@@ -19,6 +19,11 @@ from .conftest import Declare
 
 def shape(value: onnx.ValueInfoProto) -> list[str | int]:
     return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def as_version(network: Network, converted: Converted, version: int) -> dict[str, bytes]:
+    made = Candidate(network, converted.model, "fp32", converted.pairs, converted.rows)
+    return made.files(version)
 
 
 def test_tensors_and_axes_are_named_as_declared(converted: Converted) -> None:
@@ -48,12 +53,12 @@ def test_any_batch_runs(converted: Converted) -> None:
 
 def test_exporting_twice_gives_the_same_bytes(tiny: Network, converted: Converted) -> None:
     again = convert(tiny)
-    made, remade = (version_files(tiny, c.model, "fp32", c.pairs, 1) for c in (converted, again))
+    made, remade = (as_version(tiny, c, 1) for c in (converted, again))
     assert made == remade
 
 
 def test_the_metadata_says_where_it_comes_from(tiny: Network, converted: Converted) -> None:
-    files = version_files(tiny, converted.model, "fp32", converted.pairs, 7)
+    files = as_version(tiny, converted, 7)
     facts = graph.metadata(onnx.load_model_from_string(files["model.onnx"]))
     assert facts["emoserve.network"] == "tiny_net"
     assert facts["emoserve.version"] == "7"

@@ -1,16 +1,16 @@
 """docs/bring-your-own-network.md, followed step by step."""
 
-import os
 import re
+import runpy
 import shlex
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from emoserve_client import cli
 from emoserve_export.manifest import read_manifest
 
 PAGE = Path(__file__).parents[2] / "docs" / "bring-your-own-network.md"
@@ -36,35 +36,27 @@ def page() -> str:
 class Desk:
     """A folder with the page's files, and the commands run there as a reader would."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        scripts = sysconfig.get_path("scripts")
-        self.environment = os.environ | {"PATH": f"{scripts}:{os.environ['PATH']}"}
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self._patch = folder, patch
         self.server: subprocess.Popen[str] | None = None
         for name, text in files().items():
             (folder / name).write_text(text)
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))  # as Python does for the folder of a script
 
-    def run(self, line: str) -> str:
+    def run(self, line: str) -> None:
         words = shlex.split(line)
-        if words[:2] == ["emoserve", "serve"]:
-            return self.serve([*words, *FREE_PORTS])
-        program = [sys.executable] if words[0] == "python" else [words[0]]
-        done = subprocess.run(
-            [*program, *words[1:]],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        if words[0] == "python":
+            runpy.run_path(words[1], run_name="__main__")
+        elif words[:2] == ["emoserve", "serve"]:
+            self._serve([*words, *FREE_PORTS])
+        else:
+            assert cli.main(words[1:]) == 0, line
 
-    def serve(self, words: list[str]) -> str:
+    def _serve(self, words: list[str]) -> None:
+        scripts = sysconfig.get_path("scripts")
         self.server = subprocess.Popen(
-            words,
-            cwd=self.folder,
-            env=self.environment,
+            [f"{scripts}/{words[0]}", *words[1:]],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -74,8 +66,8 @@ class Desk:
         for line in self.server.stdout:
             said += line
             if found := re.search(r"grpc://[\d.]+:\d+", line):
-                self.environment["EMOSERVE_URL"] = found[0]
-                return said
+                self._patch.setenv("EMOSERVE_URL", found[0])
+                return
         pytest.fail(f"the server did not start: {said}")
 
     def close(self) -> None:
@@ -85,16 +77,20 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    made = Desk(tmp_path, monkeypatch)
     yield made
     made.close()
 
 
-def test_the_page_is_followed_from_checkpoint_to_answer(desk: Desk) -> None:
-    said = {line: desk.run(line) for line in commands()}
-    verified = said["emoserve verify --repository my_models"]
-    assert "1 models, 0 differ" in verified
+def test_the_page_is_followed_from_checkpoint_to_answer(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: dict[str, str] = {}
+    for line in commands():
+        desk.run(line)
+        said[line] = capsys.readouterr().out
+    assert "1 models, 0 differ" in said["emoserve verify --repository my_models"]
     assert re.search(r"'sad': (1\.0|0\.9)", said["python ask.py"])
     manifest = read_manifest(desk.folder / "my_models")
     assert manifest.networks["mood_net"]["version"] == 1

@@ -19,9 +19,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rich.progress import track
+
 from emoserve_client import EmotionClient, InputError
 from emoserve_server import EmbeddedTriton
-from rich.progress import track
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -7,8 +7,9 @@ import urllib.request
 
 import pytest
 import tritonclient.grpc as triton_grpc
-from emoserve_server import EmbeddedTriton
 from tritonclient.utils import InferenceServerException
+
+from emoserve_server import EmbeddedTriton
 
 # In the image's Triton 2.71, not yet in the wheel's 2.51; docs/customization_guide/deploy.md and
 # docs/protocol/extension_shared_memory.md of Triton's repository have them.

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton_http
 import yaml
+
 from emoserve_server import EmbeddedTriton
 
 pytestmark = [

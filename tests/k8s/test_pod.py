@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from emoserve_server.scaling import read_configs, shared_memory_bytes
 
 UNITS = {"": 1, "Mi": 2**20, "Gi": 2**30}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from emoserve_server.scaling.cli import main
 
 

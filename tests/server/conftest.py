@@ -21,8 +21,9 @@ from typing import Any
 
 import onnx
 import pytest
-from emoserve_server import EmbeddedTriton
 from onnx import TensorProto, helper
+
+from emoserve_server import EmbeddedTriton
 
 ANY_PORTS: dict[str, Any] = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
 

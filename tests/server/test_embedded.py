@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+
 from emoserve_server import EmbeddedTriton, PortTakenError, RepositoryError, StartError
 
 ANY_PORTS = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}

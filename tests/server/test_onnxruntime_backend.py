@@ -9,9 +9,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import tritonclient.grpc as triton_grpc
-from emoserve_server import EmbeddedTriton, StartError
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from emoserve_server import EmbeddedTriton, StartError
 
 FLOAT, INT64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
 

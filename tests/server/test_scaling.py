@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from emoserve_server.scaling import (
     Capacity,
     Pipeline,
