@@ -1,0 +1,120 @@
+"""What a network's next version would be: converted, in its precision, compared, with its facts."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnx import ModelProto
+
+from emoserve_export import golden, graph
+from emoserve_export.choices import Choices
+from emoserve_export.conversion import Converted, convert
+from emoserve_export.declaration import Arrays, Network, Precision
+from emoserve_export.fingerprint import tool_versions
+from emoserve_export.golden_file import FILE
+from emoserve_export.parity import Comparison
+from emoserve_export.samples import Samples, network_samples
+from emoserve_export.sensitivity import Int8
+from emoserve_export.sessions import open_session, run_session
+from emoserve_export.tune import Trial, fastest, tune
+from emoserve_export.variants import compared, in_precision, served_tolerance
+
+GRAPH = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that passed its gate.
+
+    Attributes:
+        pairs: (inputs, the trained network's outputs); the golden request is taken from them.
+        rows: every comparison with the trained network.
+        trials: what `--tune` tried.
+        excluded: nodes that stayed in float32.
+    """
+
+    network: Network
+    model: ModelProto
+    precision: Precision
+    pairs: Sequence[tuple[Arrays, Arrays]]
+    rows: Sequence[Comparison]
+    trials: list[Trial] = field(default_factory=list)
+    excluded: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the manifest says of it."""
+        network = self.network
+        return {
+            "precision": self.precision,
+            "tolerance": served_tolerance(network, self.precision),
+            "labels": {output: list(labels.names) for output, labels in network.labels.items()},
+            "checkpoints": {str(source): source.sha256() for source in network.checkpoint},
+            "preprocessing": network.preprocessing.name,
+            "tools": tool_versions(),
+            "parity": [dataclasses.asdict(row) for row in self.rows],
+            "float32_nodes": list(self.excluded),
+            "tuned": [trial.to_json() for trial in self.trials],
+        }
+
+    def files(self, version: int) -> dict[str, bytes]:
+        """Return the version's folder: the graph with its metadata, a golden request, others."""
+        graph.describe(self.model, self._metadata(version))
+        data = self.model.SerializeToString(deterministic=True)
+        inputs, trained = self._golden_pair()
+        answer = run_session(open_session(data), inputs)
+        others = {name: source.read() for name, source in self.network.files.items()}
+        return others | {GRAPH: data, FILE: golden.network_golden(inputs, trained, answer)}
+
+    def _golden_pair(self) -> tuple[Arrays, Arrays]:
+        """Return two items, of real data where there is any."""
+        if not self.network.batched:
+            return self.pairs[-1]  # the longest
+        first = self.network.inputs[0].name
+        inputs, trained = next(pair for pair in self.pairs if len(pair[0][first]) >= 2)
+        return {k: v[:2] for k, v in inputs.items()}, {k: v[:2] for k, v in trained.items()}
+
+    def _metadata(self, version: int) -> dict[str, str]:
+        network = self.network
+        facts = {
+            "network": network.name,
+            "version": str(version),
+            "precision": self.precision,
+            "preprocessing": network.preprocessing.name,
+            "source": network.source,
+            "licence": network.licence,
+            "checkpoint_sha256": " ".join(source.sha256() for source in network.checkpoint),
+        }
+        labels = {f"labels.{name}": ",".join(one.names) for name, one in network.labels.items()}
+        return {f"emoserve.{key}": value for key, value in (facts | labels).items()}
+
+
+def candidate(network: Network, choices: Choices, progress: Callable[[str], None]) -> Candidate:
+    """Return a network converted as the caller chose.
+
+    Raises:
+        ExportError: the weights, the graph or the gate refuse it.
+    """
+    progress("PyTorch to ONNX")
+    samples = network_samples(network, choices.samples)
+    converted = convert(network, samples)
+    if not choices.tune:
+        precision = choices.precision or network.precision
+        made = in_precision(converted, precision, samples, progress)
+        return _gated(converted, made, precision, samples, [])
+    trials = tune(converted, samples, progress)
+    best = fastest(trials)
+    made = Int8(best.model or converted.model, best.excluded)
+    return _gated(converted, made, best.precision, samples, trials)
+
+
+def _gated(
+    converted: Converted,
+    made: Int8,
+    precision: Precision,
+    samples: Samples | None,
+    trials: list[Trial],
+) -> Candidate:
+    rows = [*converted.rows, *compared(converted, made, precision, samples)]
+    network, pairs = converted.network, converted.pairs
+    return Candidate(network, made.model, precision, pairs, rows, trials, made.excluded)

@@ -1,0 +1,45 @@
+"""What the caller of an export chose, and what the export did."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emoserve_export.configs.generate import Profile
+from emoserve_export.declaration import Precision
+from emoserve_export.parity import Comparison
+
+if TYPE_CHECKING:
+    from emoserve_export.tune import Trial
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the caller chose.
+
+    Attributes:
+        force: export again what is up to date.
+        keep: versions of each network that stay on disk.
+        with_steps: also write the Python steps.
+        precision: for every network; None takes the published one, else the declared one.
+        tune: measure all precisions and take the fastest that is good enough.
+        samples: folder with `<network>.npz` of real data.
+    """
+
+    profile: Profile = "cpu"
+    force: bool = False
+    keep: int = 3
+    with_steps: bool = True
+    precision: Precision | None = None
+    tune: bool = False
+    samples: Path | None = None
+
+
+@dataclass
+class Report:
+    """What an export did."""
+
+    rows: list[Comparison] = field(default_factory=list)
+    trials: "dict[str, list[Trial]]" = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
