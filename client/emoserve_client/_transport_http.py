@@ -25,8 +25,9 @@ from emoserve_client._transport import Connection
 Headers = Mapping[str, str]
 CHUNK_BYTES = 1 << 20
 _IDLE_CONNECTIONS, _IDLE_S = 32, 30.0
-# What httpcore raises about a connection; its pool's own mistakes are not among them.
-_LOST = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+# What httpcore raises about a connection; its pool's own mistakes are not among them. OSError: what
+# TLS says while reading in asyncio passes through it as it is.
+_LOST = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
 
 
 class HttpTransport:
@@ -223,7 +224,8 @@ def _checked(response: httpcore.Response, body: bytes) -> Raw:
 def _fault(err: Exception) -> Fault:
     """The fault in an error of the connection."""
     text = str(err) or type(err).__name__
-    if isinstance(err, httpcore.NetworkError) and ("SSL" in text or "certificate" in text.lower()):
+    network = isinstance(err, httpcore.NetworkError | OSError)
+    if network and ("SSL" in text or "certificate" in text.lower()):
         return Fault(Kind.UNTRUSTED, text)
     if isinstance(err, httpcore.ConnectError | httpcore.ConnectTimeout):
         return Fault(Kind.UNREACHABLE, text)
