@@ -117,7 +117,8 @@ class Quantiser:
             self._source,
             target,
             op_types_to_quantize=["MatMul", "Gemm"],
-            nodes_to_exclude=list(excluded),
+            # The quantiser first makes a MatMul of each Gemm, under a name of its own.
+            nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
             per_channel=True,
             weight_type=QuantType.QInt8,
         )

@@ -15,6 +15,7 @@ from emoserve_export.declaration import Budget, Evaluation, Network
 from emoserve_export.errors import ParityError, UnavailableError
 from emoserve_export.exporting import Choices, export
 from emoserve_export.manifest import read_manifest
+from emoserve_export.precision import Quantiser
 from emoserve_export.samples import Samples, network_samples, task_metric
 from emoserve_export.sessions import open_session, run_session
 from emoserve_export.tune import Trial, fastest, tune
@@ -54,6 +55,15 @@ def test_each_precision_is_what_it_says(converted: Converted, samples: Samples) 
         assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT, name
         assert [value.name for value in model.graph.output] == ["emotion", "embedding"]
         onnx.checker.check_model(model, full_check=True)
+
+
+def test_a_node_that_is_left_out_keeps_float32(converted: Converted, samples: Samples) -> None:
+    network, model = converted.network, converted.model
+    for precision in ("int8_dynamic", "int8_static"):
+        with Quantiser(network, model, precision, samples.calibration) as quantiser:
+            none = quantiser.quantised(quantiser.nodes)
+            kinds = {tensor.data_type for tensor in none.graph.initializer}
+        assert kinds <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}, precision
 
 
 def test_int8_by_ranges_needs_real_data(converted: Converted) -> None:
