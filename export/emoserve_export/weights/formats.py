@@ -8,6 +8,7 @@ Keras HDF5        weights by layer, with the axes moved to PyTorch's order
 
 import io
 import pickle
+import re
 import struct
 import warnings
 from collections.abc import Mapping
@@ -75,10 +76,11 @@ def _read_torch(data: bytes, name: str) -> State:
             warnings.simplefilter("ignore")  # torch warns of old storage classes it can still read
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
-        reason = str(err).replace("\n", " ")
+        # torch's own words go on to advise how to load it all the same.
+        found = re.search(r"GLOBAL [\w.]+|Unsupported [^.\n]+", str(err))
+        what = f" (found: {found[0]})" if found else ""
         raise CheckpointError(
-            name,
-            [f"a pickle that carries code or classes is never loaded; torch says: {reason[:300]}"],
+            name, [f"a pickle that carries code or classes is never loaded{what}"]
         ) from err
     except (RuntimeError, EOFError, ValueError, KeyError) as err:
         raise CheckpointError(name, [f"damaged torch file: {err}"]) from err

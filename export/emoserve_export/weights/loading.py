@@ -10,6 +10,8 @@ from emoserve_export.errors import CheckpointError
 from emoserve_export.weights.formats import State, read_state
 from emoserve_export.weights.source import Checkpoint
 
+COUNTER = ".num_batches_tracked"  # of BatchNorm, for training only
+
 
 def load_weights(module: nn.Module, sources: Sequence[Checkpoint]) -> None:
     """Load the tensors of all sources, which together must be exactly the module's state.
@@ -53,7 +55,7 @@ def _renamed(name: str, source: Checkpoint) -> str:
 def _add_counters(state: State, expected: State) -> None:
     """Add the batch counters that BatchNorm keeps for training and other frameworks do not have."""
     for name, tensor in expected.items():
-        if name.endswith(".num_batches_tracked"):
+        if name.endswith(COUNTER):
             state.setdefault(name, torch.zeros_like(tensor))
 
 
@@ -71,6 +73,8 @@ def state_problems(state: State, expected: State) -> list[str]:
         elif found.is_floating_point() and not bool(torch.isfinite(found).all()):
             count = int((~torch.isfinite(found)).sum())
             problems.append(f"{name}: {count} of {found.numel()} values are NaN or infinite")
+        elif name.endswith(COUNTER):
+            continue  # a float counts as well
         elif found.is_floating_point() != wanted.is_floating_point():
             problems.append(f"{name}: {found.dtype}; expected {wanted.dtype}")
     return problems
