@@ -40,13 +40,15 @@ class PocketSphinx:
     def __init__(self) -> None:
         from pocketsphinx import Decoder
 
-        # Cepstral means of each utterance alone: one caller's sound must not colour the next's.
+        # Cepstral means of each utterance alone, not adapted from one to the next.
         self._decoder = Decoder(samprate=16000.0, cmn="batch", loglevel="FATAL")
 
     def words(self, samples: Floats) -> list[Word]:
         if len(samples) < 1600:
             return []
         pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        # Forget the noise level too: one caller's sound must not colour the next's.
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, full_utt=True)
         self._decoder.end_utt()
