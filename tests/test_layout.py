@@ -27,7 +27,7 @@ NEVER = {
     # cv2 and av: only inside the functions of `emoserve live`, see tests/client/test_api.py
     "emoserve_client": {"torch", "onnx", "onnxruntime", "pytriton", "gevent"},
     "emoserve_ensemble": {"torch", "onnx", "tritonclient", "librosa", "transformers"},
-    "emoserve_server": {"torch", "onnx", "tritonclient"},
+    "emoserve_server": {"torch", "onnx"},
 }
 
 
