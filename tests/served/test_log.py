@@ -39,7 +39,8 @@ def test_log_lines_carry_the_request_id_and_the_trace(repository: Path, tmp_path
         assert ask(triton, "request-8", "") == 400
         assert ask(triton, "9 event=forged\nevent=forged", "hello") == 200
     lines = [line for line in log.read_text(encoding="utf-8").splitlines() if "_log.py" in line]
-    answered, rejected, hostile = lines
+    # The first ones are the warm-up's, which has no request id.
+    answered, rejected, hostile = lines[-3:]
     assert "event=answered model=text request_id=request-7" in answered
     assert f"traceparent=00-{TRACE}-" in answered
     assert "event=rejected model=text request_id=request-8" in rejected
