@@ -15,6 +15,7 @@ import numpy as np
 from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export import golden_media
 from emoserve_export.declaration import Arrays, Network
+from emoserve_export.errors import UnavailableError
 from emoserve_export.golden_file import packed
 from emoserve_export.trained import TrainedNetworks
 
@@ -55,9 +56,15 @@ def pipeline_requests() -> dict[str, dict[str, bytes]]:
 def _pipeline_answers(
     requests: Mapping[str, Mapping[str, bytes]], networks: TrainedNetworks, tokenizer_json: bytes
 ) -> dict[str, list[Any]]:
-    from emoserve_ensemble import clip, emotion, face, speech, text
-    from emoserve_ensemble.tokens import Tokenizer
-    from emoserve_ensemble.tools import Tools
+    try:
+        from emoserve_ensemble import clip, emotion, face, speech, text
+        from emoserve_ensemble.tokens import Tokenizer
+        from emoserve_ensemble.tools import Tools
+    except ImportError as err:
+        raise UnavailableError(
+            f"the pipelines' golden requests need what decodes media ({err}): "
+            "pip install 'emoserve[ensemble]', or name the networks to export"
+        ) from err
 
     tools = Tools(networks, Tokenizer(tokenizer_json))
     video, moment = requests["video"], requests["emotion"]

