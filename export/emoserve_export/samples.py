@@ -113,11 +113,14 @@ def batches(inputs: Arrays, size: int) -> list[Arrays]:
     ]
 
 
-def real_items(samples: Samples | None) -> list[Arrays]:
-    """Return the first evaluation items in batches; none without samples."""
+def real_items(samples: Samples | None, most: int = MOST_COMPARED) -> list[Arrays]:
+    """Return the first evaluation items in batches; none without samples.
+
+    PyTorch is asked about `MOST_COMPARED`; graphs, which are faster, about all of them.
+    """
     if samples is None:
         return []
-    few = {name: array[:MOST_COMPARED] for name, array in samples.evaluation.inputs.items()}
+    few = {name: array[:most] for name, array in samples.evaluation.inputs.items()}
     return batches(few, COMPARED_AT_ONCE)
 
 
@@ -127,15 +130,16 @@ def with_metric(
     references: Sequence[Arrays],
     answers: Sequence[Arrays],
     budget_points: float,
+    most: int = MOST_COMPARED,
 ) -> list[Comparison]:
     """Return the comparisons, that of the labelled output with the task metric's loss.
 
     Args:
-        references, answers: outputs for the batches of `real_items`, in order; more may follow.
+        references, answers: outputs for `real_items(samples, most)`, in order; more may follow.
     """
     evaluation = samples.evaluation
-    count = len(real_items(samples))
-    few = dataclasses.replace(evaluation, target=evaluation.target[:MOST_COMPARED])
+    count = len(real_items(samples, most))
+    few = dataclasses.replace(evaluation, target=evaluation.target[:most])
     before, after = (
         task_metric(few, np.concatenate([o[evaluation.output] for o in side[:count]]).argmax(1))
         for side in (references, answers)

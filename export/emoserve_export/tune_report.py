@@ -58,6 +58,7 @@ def plot_trials(network: str, trials: Sequence[Trial], path: Path) -> None:
         axes.annotate(trial.precision, (error, trial.score), (6, 4), textcoords="offset points")
     axes.axhline(1.0, color="grey", linewidth=0.8)
     axes.set_xscale("log")
+    axes.margins(x=0.25, y=0.15)  # room for the names
     axes.set_xlabel("largest difference from the trained network's output")
     axes.set_ylabel("speed, fp32 = 1")
     axes.set_title(f"{network}: speed against error (cross: outside the budget)", fontsize=10)

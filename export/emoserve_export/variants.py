@@ -8,7 +8,7 @@ from emoserve_export.conversion import Converted
 from emoserve_export.declaration import Network, Precision, Tolerance
 from emoserve_export.parity import Comparison, Subject, compare, require_parity
 from emoserve_export.precision import half
-from emoserve_export.samples import Samples, real_items, with_metric
+from emoserve_export.samples import MOST_EVALUATED, Samples, real_items, with_metric
 from emoserve_export.sensitivity import Int8, int8
 from emoserve_export.sessions import open_session, run_session
 
@@ -59,14 +59,14 @@ def compared(
         return []
     network = converted.network
     base, session = open_session(converted.model), open_session(made.model)
-    asked = real_items(samples) or [inputs for inputs, _ in converted.pairs]
+    asked = real_items(samples, MOST_EVALUATED) or [inputs for inputs, _ in converted.pairs]
     references = [run_session(base, inputs) for inputs in asked]
     answers = [run_session(session, inputs) for inputs in asked]
     pairs = zip(references, answers, strict=True)
     rows = compare(variant_subject(network, precision), precision, pairs)
     if samples:
         points = network.budget.metric_points
-        rows = with_metric(rows, samples, references, answers, points)
+        rows = with_metric(rows, samples, references, answers, points, MOST_EVALUATED)
     require_parity(rows)
     return rows
 
