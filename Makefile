@@ -24,6 +24,7 @@ demo: $(VENV)/.demo  ## export, start Triton, analyse a clip (CLIP=path for your
 	@$(BIN)/python demo/run.py $(if $(CLIP),--clip "$(CLIP)")
 
 test: $(VENV)/.test model_repository/manifest.json  ## run all tests, against a real Triton
+	@$(BIN)/emoserve export --check
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.test  ## what CI checks beside the tests: ruff and mypy
