@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _DEFAULT = Settings()
 
 
-class BaseClient:
+class BaseClient(ABC):
     """Settings and session of a client."""
 
     def __init__(
@@ -97,8 +98,9 @@ class BaseClient:
         self._session = Session(url, settings)
         self._start(connector or Network(connection))
 
+    @abstractmethod
     def _start(self, connector: Connector) -> None:
-        raise NotImplementedError
+        """Make the driver that runs flows: in this thread, or in an event loop."""
 
     @property
     def url(self) -> str:
