@@ -68,8 +68,8 @@ def test_the_target_is_the_knee_by_littles_law(repository):
     )
     made = plan(read_configs(repository), capacity("face", *runs), Policy())
     assert made.in_flight == {"face": 1.6}  # 20/s x 0.08 s
-    assert made.load == 0.67  # 1 / (1 + 0.25 a minute x 2 minutes)
-    assert made.scale_down_after_s == 600  # 5 x (75 + 45)
+    assert made.rules.load == 0.67  # 1 / (1 + 0.25 a minute x 2 minutes)
+    assert made.rules.down.window_s == 600  # 5 x (75 + 45)
     words = " ".join(made.reasons)
     assert "20 requests/s was the most that kept p95 (150 ms) within 200 ms" in words
     assert "batching delay of 2000 us holds 0.04 of them" in words
@@ -86,7 +86,7 @@ def test_an_ensemble_is_counted_by_its_steps(repository):
 )
 def test_faster_growth_and_slower_starts_need_more_headroom(repository, growth, startup_s, load):
     measured = capacity("face", Point(10, 0.1, 0.1), startup_s=startup_s)
-    assert plan(read_configs(repository), measured, Policy(growth)).load == load
+    assert plan(read_configs(repository), measured, Policy(growth)).rules.load == load
 
 
 def test_what_cannot_be_planned_says_why(repository):

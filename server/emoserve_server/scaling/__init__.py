@@ -4,17 +4,22 @@
 must be. Nothing here talks to a cluster.
 """
 
+from emoserve_server.scaling._autoscaler import Autoscaler, Direction, Limit, Rules
 from emoserve_server.scaling._capacity import Capacity, Pipeline, Point, read_capacity
 from emoserve_server.scaling._configs import read_configs
 from emoserve_server.scaling._memory import shared_memory_bytes
 from emoserve_server.scaling._target import Plan, Policy, plan
 
 __all__ = [
+    "Autoscaler",
     "Capacity",
+    "Direction",
+    "Limit",
     "Pipeline",
     "Plan",
     "Point",
     "Policy",
+    "Rules",
     "plan",
     "read_capacity",
     "read_configs",

@@ -47,24 +47,18 @@ spec:
 _BEHAVIOUR = """\
   behavior:
     scaleUp:
-      stabilizationWindowSeconds: 0
+      stabilizationWindowSeconds: {up.window_s:g}
       selectPolicy: Max
       policies:
-        - type: Percent
-          value: 100
-          periodSeconds: 60
-        - type: Pods
-          value: 4
-          periodSeconds: 60
-    scaleDown:
-      stabilizationWindowSeconds: {down}
+{up_limits}    scaleDown:
+      stabilizationWindowSeconds: {down.window_s:g}
+      selectPolicy: Max
       policies:
-        - type: Percent
-          value: 20
-          periodSeconds: 60
-        - type: Pods
-          value: 1
-          periodSeconds: 60
+{down_limits}"""
+_LIMIT = """\
+        - type: {0.type}
+          value: {0.value}
+          periodSeconds: {0.period_s:g}
 """
 _SCALED_OBJECT = """\
 apiVersion: keda.sh/v1alpha1
@@ -110,21 +104,31 @@ def targets_rule(plan: Plan) -> str:
 def autoscaler(plan: Plan) -> str:
     """Return the HorizontalPodAutoscaler."""
     return HEADER + _AUTOSCALER.format(
-        min=plan.policy.min_replicas,
-        max=plan.policy.max_replicas,
-        milli=round(plan.load * 1000),
-        behaviour=_BEHAVIOUR.format(down=plan.scale_down_after_s),
+        min=plan.rules.min_replicas,
+        max=plan.rules.max_replicas,
+        milli=round(plan.rules.load * 1000),
+        behaviour=_behaviour(plan),
     )
 
 
 def scaled_object(plan: Plan) -> str:
     """Return KEDA's ScaledObject, which takes the HorizontalPodAutoscaler's place."""
-    behaviour = _BEHAVIOUR.format(down=plan.scale_down_after_s).rstrip().splitlines()
+    behaviour = _behaviour(plan).rstrip().splitlines()
     return HEADER + _SCALED_OBJECT.format(
-        min=plan.policy.min_replicas,
-        max=plan.policy.max_replicas,
-        load=plan.load,
+        min=plan.rules.min_replicas,
+        max=plan.rules.max_replicas,
+        load=plan.rules.load,
         behaviour="\n".join(f"    {line}" for line in behaviour),
+    )
+
+
+def _behaviour(plan: Plan) -> str:
+    up, down = plan.rules.up, plan.rules.down
+    return _BEHAVIOUR.format(
+        up=up,
+        down=down,
+        up_limits="".join(map(_LIMIT.format, up.limits)),
+        down_limits="".join(map(_LIMIT.format, down.limits)),
     )
 
 

@@ -12,12 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from emoserve_server.scaling._autoscaler import Direction, Limit, Rules
 from emoserve_server.scaling._capacity import Capacity, Pipeline
 from emoserve_server.scaling._configs import delay_s, instances_of, steps_of
 
 # How old the picture is on which the autoscaler acts: half of the rate's window (60 s), one
 # scrape and one rule evaluation (15 s each), one pass of the autoscaler (15 s by default).
 METRIC_LAG_S = 75.0
+# Up at once, at most twofold a minute, so that one wrong value cannot do much; from few pods by
+# four. Down by a fifth a minute.
+_UP = (Limit("Percent", 100, 60), Limit("Pods", 4, 60))
+_DOWN = (Limit("Percent", 20, 60), Limit("Pods", 1, 60))
 
 
 @dataclass(frozen=True)
@@ -34,18 +39,17 @@ class Plan:
     """The outcome: the constants of the manifests, and why they are so."""
 
     in_flight: dict[str, float]  # model -> requests in flight that fill one pod
-    load: float  # the load at which a pod should be kept, below 1
-    policy: Policy
-    scale_down_after_s: int
+    rules: Rules  # with the load at which a pod should be kept, below 1
     reasons: tuple[str, ...]
 
 
-def plan(configs: dict[str, Any], capacity: Capacity, policy: Policy) -> Plan:
+def plan(configs: dict[str, Any], capacity: Capacity, policy: Policy | None = None) -> Plan:
     """Return the targets for a repository, a measured pod and a policy.
 
     Raises:
         ValueError: a measured pipeline is not in the repository, or never kept its objective.
     """
+    policy = policy or Policy()
     in_flight: dict[str, float] = {}
     reasons = [f"Measured: {capacity.measured}."]
     for pipeline in capacity.pipelines:
@@ -61,7 +65,9 @@ def plan(configs: dict[str, Any], capacity: Capacity, policy: Policy) -> Plan:
     load, why = _headroom(capacity, policy)
     scale_down_after_s = max(300, round(5 * (capacity.startup_s + METRIC_LAG_S)))
     reasons += [why, _scale_down_reason(capacity, scale_down_after_s)]
-    return Plan(in_flight, load, policy, scale_down_after_s, tuple(reasons))
+    up, down = Direction(0, _UP), Direction(scale_down_after_s, _DOWN)
+    rules = Rules(load, policy.min_replicas, policy.max_replicas, up, down)
+    return Plan(in_flight, rules, tuple(reasons))
 
 
 def _headroom(capacity: Capacity, policy: Policy) -> tuple[float, str]:
