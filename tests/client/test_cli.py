@@ -141,6 +141,25 @@ def test_folders_and_patterns(media: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [files.pipeline_of(one) for one in found] == ["video", "face", "speech", "text"]
 
 
+def test_each_file_is_in_one_shard_whatever_else_there_is(
+    run: Any, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = files.find([str(media)])
+    shards = [files.Shard.parse(f"{index}/3") for index in range(3)]
+    parts = [[one for one in found if shard.holds(one)] for shard in shards]
+    assert sorted(one for part in parts for one in part) == sorted(found)
+    names = [Path(f"/archive/{number}.mp4") for number in range(1000)]
+    sizes = [sum(shard.holds(one) for one in names) for shard in shards]
+    assert min(sizes) > 280
+    for wrong in ("3/3", "1", "a/b", "-1/3", "0/0"):
+        assert "is no shard" in run("analyze", media, f"--shard={wrong}")[2]
+    # A part without files is done at once, and asks no server.
+    monkeypatch.chdir(media)
+    others = [shard for shard in shards if not shard.holds(Path("note.txt"))]
+    nothing = f"{others[0].index}/3"
+    assert run("analyze", "note.txt", "--url", NOWHERE, "--shard", nothing) == (0, "", "")
+
+
 def test_a_clip_as_table_and_json(run: Any, triton: Any, media: Path) -> None:
     clip, url = media / "clip.mp4", triton.grpc_url
     code, out, err = run("analyze", clip, "--url", url, "--transcript", WORDS)

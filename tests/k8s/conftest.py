@@ -11,8 +11,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 RENDERED = ROOT / "k8s" / "rendered"
 NAMES = sorted(path.stem for path in RENDERED.glob("*.yaml"))
-# Those that deploy the base; KServe makes its own objects.
-DEPLOYING = [name for name in NAMES if name != "kserve"]
+# Those with an indexed Job, and those that deploy the base; KServe makes its own objects.
+BATCHES = [name for name in NAMES if name.startswith("batch")]
+DEPLOYING = [name for name in NAMES if name not in (*BATCHES, "kserve")]
 
 
 class Objects:
@@ -60,6 +61,12 @@ def rendered(request: pytest.FixtureRequest) -> Objects:
 @pytest.fixture(params=DEPLOYING)
 def deployed(request: pytest.FixtureRequest) -> Objects:
     """Every rendered file with a Deployment."""
+    return Objects(request.param)
+
+
+@pytest.fixture(params=BATCHES)
+def batch(request: pytest.FixtureRequest) -> Objects:
+    """Every rendered file with an indexed Job."""
     return Objects(request.param)
 
 

@@ -24,8 +24,10 @@ def test_checkov(root):
     assert report["summary"]["failed"] == 0, report["results"]["failed_checks"]
 
 
-def test_exceptions_say_why(deployed):
-    annotations = deployed.one("Deployment")["metadata"]["annotations"]
-    skips = [value for key, value in annotations.items() if key.startswith("checkov.io/skip")]
-    assert {skip.split("=", 1)[0] for skip in skips} == EXCEPTIONS
-    assert all(len(skip.split("=", 1)[1]) > 30 for skip in skips)
+def test_exceptions_say_why(rendered):
+    workloads = [*rendered.of("Deployment"), *rendered.of("Job")]
+    for workload in workloads:
+        annotations = workload["metadata"]["annotations"]
+        skips = [value for key, value in annotations.items() if key.startswith("checkov.io/skip")]
+        assert {skip.split("=", 1)[0] for skip in skips} == EXCEPTIONS
+        assert all(len(skip.split("=", 1)[1]) > 30 for skip in skips)

@@ -20,6 +20,7 @@ _EXAMPLES = """\
   emoserve analyze selfie.jpg voice.wav note.txt         each by what it holds
   emoserve analyze recordings/ 'more/**/*.mp4' --jsonl out.jsonl --jobs 4
   emoserve analyze recordings/ --jsonl out.jsonl --resume    only what is not in there yet
+  emoserve analyze recordings/ --jsonl 0.jsonl --shard 0/4   one of four machines' part
   emoserve analyze talk.mp4 --vtt talk.vtt --html talk.html
 """
 
@@ -49,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--jobs", type=int, default=2, metavar="N", help="files at a time (default: 2)"
     )
+    group.add_argument("--shard", type=files.Shard.parse, metavar="I/N",
+        help="only part I of N, counted from 0; a file's part follows from its name")  # fmt: skip
     group = parser.add_argument_group("output (beside the table; - is standard output)")
     for name, what in outputs.DESCRIPTIONS.items():
         group.add_argument(f"--{name}", metavar="FILE", help=what)
@@ -61,7 +64,10 @@ def _analyze(options: argparse.Namespace) -> int:
     paths = files.find(options.files)
     if options.transcript is not None and len(paths) > 1:
         raise InputError("--transcript is for a single clip", reason="bad_option")
-    wanted = outputs.Outputs.of(options, several=len(paths) > 1)
+    several = len(paths) > 1 or options.shard is not None
+    wanted = outputs.Outputs.of(options, several=several)
+    if options.shard is not None:
+        paths = [path for path in paths if options.shard.holds(path)]
     done = _already_done(options) if options.resume else {}
     left = [path for path in paths if not _is_done(path, done)]
     if len(left) < len(paths):

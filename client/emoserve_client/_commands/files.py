@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import glob
+import os
+import re
+import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from emoserve_client._sniff import SNIFFED_BYTES, Content, sniff
@@ -22,6 +27,30 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv"),
 }
 _BY_SUFFIX = {suffix: content for content, suffixes in _SUFFIXES.items() for suffix in suffixes}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count` of the files, for several machines that share the work.
+
+    A file's part follows from its name alone, so that it stays when other files come or go.
+    """
+
+    index: int
+    count: int
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """The shard that the command line names: `0/4` to `3/4`."""
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not match or int(match[1]) >= int(match[2]):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no shard: write 0/4 for the first of four, 3/4 for the last"
+            )
+        return Shard(int(match[1]), int(match[2]))
+
+    def holds(self, path: Path) -> bool:
+        return zlib.crc32(os.fsencode(path)) % self.count == self.index
 
 
 def find(arguments: Sequence[str]) -> list[Path]:
