@@ -58,7 +58,7 @@ def main(folder: Path) -> None:
 
 def rates(pictures, counts, networks, border: float, threshold: float) -> tuple[float, float]:
     """Return recall and precision by counts."""
-    settings = DetectorSettings(thresholds=(0.6, 0.7, threshold), border=border)
+    settings = DetectorSettings(thresholds=(0.7, 0.7, threshold), border=border)
     found = {n: len(find_faces([p], networks, settings)[0]) for n, p in pictures.items()}
     hits = sum(min(found[name], count) for name, count in counts.items())
     return hits / sum(counts.values()), hits / max(sum(found.values()), 1)

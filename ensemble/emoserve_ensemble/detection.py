@@ -2,12 +2,13 @@
 
 Zhang et al. 2016, «Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
 Networks» (arXiv:1604.02878): P-Net proposes on an image pyramid, R-Net refines, O-Net decides and
-gives five landmarks. Thresholds, the pyramid factor and the box arithmetic are those the published
-weights were tuned with. All pictures of a batch go through each network together.
+gives five landmarks. The pyramid factor and the box arithmetic are those the published weights were
+tuned with; thresholds and overlaps were set on photographs (docs/decisions.md 3). All pictures of
+a batch go through each network together.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +19,7 @@ from emoserve_ensemble.networks import Networks, Question, ask, ask_many
 
 PYRAMID_FACTOR = 0.709  # area halves from one level to the next
 P_STRIDE, P_CELL = 2, 12  # P-Net's stride and receptive field, pixels
+OVERLAP = 0.5  # candidates that share more of their union are one
 MAX_FACES = 256  # per picture, the most confident ones
 
 
@@ -35,7 +37,7 @@ class DetectorSettings:
 
     max_side_px: int = 1280
     min_face_px: float = 24.0
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9)
+    thresholds: tuple[float, float, float] = (0.7, 0.7, 0.9)
     border: float = 0.1
 
 
@@ -118,40 +120,43 @@ def _propose(
     for index, picture in enumerate(pictures):
         groups[picture.shape[:2]].append(index)  # type: ignore[index]
     levels = [
-        (scale, members)
-        for size, members in groups.items()
-        for scale in _scales(size, settings.min_face_px)
+        (scale, np.asarray(members), level)
+        for members in groups.values()
+        for scale, level in _pyramid([pictures[i] for i in members], settings.min_face_px)
     ]
-    questions = [
-        Question("face_pnet", {"image": np.stack([_level(pictures[i], scale) for i in members])})
-        for scale, members in levels
-    ]
+    questions = [Question("face_pnet", {"image": _normalised(level)}) for _, _, level in levels]
     answers = ask_many(networks, questions)
     parts = [
-        _proposals(answer, scale, np.asarray(members), settings.thresholds[0])
-        for (scale, members), answer in zip(levels, answers, strict=True)
+        _proposals(answer, scale, members, settings.thresholds[0])
+        for (scale, members, _), answer in zip(levels, answers, strict=True)
     ]
-    return _square(_strongest(_concatenated(parts), 0.7))
+    return _square(_strongest(_concatenated(parts), OVERLAP))
 
 
-def _scales(size: tuple[int, int], min_face_px: float) -> list[float]:
+def _pyramid(pictures: Sequence[Pixels], min_face_px: float) -> Iterator[tuple[float, Pixels]]:
+    """Yield scales and pictures of one size shrunk by them: uint8 [batch, height, width, 3].
+
+    Each level is made from the one before it: from the full picture every time took a fifth of
+    the whole detection.
+    """
+    height, width = pictures[0].shape[:2]
     scale = P_CELL / min_face_px
-    scales = []
-    while min(size) * scale >= P_CELL:
-        scales.append(scale)
+    level = pictures
+    while min(height, width) * scale >= P_CELL:
+        size = (int(width * scale + 1), int(height * scale + 1))
+        level = [_resized(picture, size) for picture in level]
+        yield scale, np.stack(level)
         scale *= PYRAMID_FACTOR
-    return scales
 
 
-def _level(picture: Pixels, scale: float) -> Floats:
-    height, width = picture.shape[:2]
-    size = (int(width * scale + 1), int(height * scale + 1))
-    return _normalised(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+def _resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _normalised(picture: Tensor) -> Floats:
-    # [height, width, 3] -> [3, height, width]
-    return ((picture.astype(np.float32) - 127.5) * 0.0078125).transpose(2, 0, 1)
+def _normalised(pictures: Pixels) -> Floats:
+    """Return float32 [batch, 3, height, width] of uint8 [batch, height, width, 3]; grey is 0."""
+    scaled = (pictures.astype(np.float32) - 127.5) * np.float32(0.0078125)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
 def _proposals(
@@ -213,15 +218,15 @@ def _cut(pictures: Sequence[Pixels], found: _Candidates, side: int) -> tuple[_Ca
     crops, keep = [], []
     for index, (picture, box) in enumerate(zip(found.picture, found.boxes, strict=True)):
         height, width = pictures[picture].shape[:2]
-        left, top, right, bottom = np.trunc(box).astype(int)
+        left, top, right, bottom = (int(edge) for edge in box)
         crop = pictures[picture][
             max(top - 1, 0) : min(bottom, height), max(left - 1, 0) : min(right, width)
         ]
         if crop.size:
-            crops.append(_normalised(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)))
+            crops.append(_resized(crop, (side, side)))
             keep.append(index)
-    stacked = np.stack(crops) if crops else np.zeros((0, 3, side, side), np.float32)
-    return found[np.asarray(keep, int)], stacked
+    stacked = np.stack(crops) if crops else np.zeros((0, side, side, 3), np.uint8)
+    return found[np.asarray(keep, int)], _normalised(stacked)
 
 
 def _refine(
@@ -234,7 +239,7 @@ def _refine(
     scores = answer["face"].reshape(-1)
     passed = scores > threshold
     found = _Candidates(found.picture[passed], found.boxes[passed], scores[passed])
-    keep = _keep(found, 0.7)
+    keep = _keep(found, OVERLAP)
     offsets = answer["box"].reshape(-1, 4)[passed][keep]
     found = found[keep]
     return _square(found.moved(_moved(found.boxes, offsets, 1.0)))
