@@ -14,6 +14,7 @@ PACKAGES = {
     "emoserve_export": ROOT / "export",
     "emoserve_server": ROOT / "server",
     "emoserve_training": ROOT / "training",
+    "emoserve_loadtests": ROOT / "loadtests",
 }
 MAY_IMPORT = {
     "emoserve_client": set(),
@@ -21,6 +22,8 @@ MAY_IMPORT = {
     "emoserve_export": {"emoserve_ensemble"},
     "emoserve_server": set(),
     "emoserve_training": {"emoserve_export", "emoserve_ensemble"},
+    # the export's drawn media, and its reader of pinned wheels
+    "emoserve_loadtests": {"emoserve_client", "emoserve_export"},
 }
 # Nothing at serving time may need torch; the client drags nothing of the server along.
 NEVER = {
