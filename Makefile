@@ -8,7 +8,7 @@ CLIP ?=
 FUZZ_CASES ?= 2000
 FUZZ_SECONDS ?= 60
 DEMO_EXTRAS := plot,ensemble,server,export,demo
-TEST_EXTRAS := $(DEMO_EXTRAS),live,whisper,observability,training,loadtests,dev
+TEST_EXTRAS := $(DEMO_EXTRAS),live,whisper,observability,training,loadtests,scaling,dev
 
 # One line that changes while pip works, instead of hundreds or none.
 install = $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
