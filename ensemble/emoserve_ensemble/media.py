@@ -23,6 +23,7 @@ _SNIFFED_BYTES = 512
 SCENE_CHANGE = 25.0  # grey levels of 255, mean over a thumbnail
 _THUMBNAIL = (32, 18)  # width, height
 RATE_HZ = 16_000  # what the speech network, the voice detector and the recogniser were trained on
+SOUND_SAMPLES = 4_096  # of one event: a hop to the decoder's child costs more than a block of 1,024
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,9 @@ class _Decoding:
         self._origin_s = origin_s  # MPEG streams seldom start at 0
         self._thumbnail: Tensor | None = None
         self._limits = limits
-        self._resampler = AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+        self._resampler = AudioResampler(
+            format="flt", layout="mono", rate=RATE_HZ, frame_size=SOUND_SAMPLES
+        )
         self._samples_out = 0
         self._sound_start_s: float | None = None
         self._next_frame_s = 0.0
