@@ -1,62 +1,74 @@
-"""The TensorRT builder's text work, on the generated configs. Building needs a GPU and trtexec."""
+"""The engines' init containers: their very commands, as far as they go without a GPU."""
 
 from __future__ import annotations
 
-import importlib.util
+import re
+import subprocess
+import sys
 
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
 
-@pytest.fixture(scope="module")
-def builder(root):
-    path = root / "k8s/overlays/gpu-tensorrt/build_engines.py"
-    spec = importlib.util.spec_from_file_location("build_engines", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def inits(objects):
+    """The init containers by name."""
+    spec = objects("gpu-tensorrt").pod["spec"]
+    assert [one["name"] for one in spec["initContainers"]] == ["copy-models", "build-engines"]
+    return {one["name"]: one for one in spec["initContainers"]}
 
 
-def config(root, name: str) -> str:
-    return (root / "model_repository" / name / "config.pbtxt").read_text()
+def mounts(container: dict) -> dict[str, dict]:
+    return {one["name"]: one for one in container["volumeMounts"]}
 
 
-def test_shapes_range_over_batch_and_tokens(builder, root):
-    assert builder.profile(config(root, "face_net")) == [
-        "--minShapes=face:1x1x48x48",
-        "--optShapes=face:16x1x48x48",
-        "--maxShapes=face:64x1x48x48",
-    ]
-    assert builder.profile(config(root, "text_net"))[2] == (
-        "--maxShapes=input_ids:64x256,attention_mask:64x256"
+def test_models_are_copied_built_and_served_in_one_volume(inits, objects):
+    copy, build = inits["copy-models"]["command"], inits["build-engines"]["command"]
+    assert copy[-1] == build[-1] == "/work/models"
+    # The export works beside the repository, in the same file system: not on a mount of its own.
+    for container in inits.values():
+        assert mounts(container)["models"] == {"name": "models", "mountPath": "/work"}
+    served = mounts(objects("gpu-tensorrt").triton)["models"]
+    assert (served["mountPath"], served["subPath"], served["readOnly"]) == (
+        "/models",
+        "models",
+        True,
     )
 
 
-def test_the_config_then_names_the_engine_and_keeps_the_rest(builder, root):
-    for name in builder.NETWORKS:
-        before, after = (
-            text_format.Parse(text, model_config_pb2.ModelConfig())
-            for text in (config(root, name), builder.with_engine(config(root, name)))
-        )
-        assert after.backend == "tensorrt"
-        assert after.default_model_filename == "model.plan"
-        assert not after.parameters
-        assert (after.input, after.output) == (before.input, before.output)
-        assert after.max_batch_size == before.max_batch_size
-        assert after.dynamic_batching == before.dynamic_batching
+def test_engines_are_cached_and_built_where_they_run(inits, objects):
+    build = inits["build-engines"]
+    environment = {one["name"]: one["value"] for one in build["env"]}
+    assert environment["EMOSERVE_CACHE"] == mounts(build)["engines"]["mountPath"]
+    limits = objects("gpu-tensorrt").triton["resources"]["limits"]
+    assert build["resources"]["limits"]["nvidia.com/gpu"] == limits["nvidia.com/gpu"]
 
 
-def test_an_engine_is_cached_by_network_options_and_hardware(builder, tmp_path):
-    network = tmp_path / "face_net" / "1" / "model.onnx"
-    network.parent.mkdir(parents=True)
-    network.write_bytes(b"one")
-    first = builder.cache_name(network, ["--noTF32"], "sm90-trt10.14")
-    assert first.startswith("face_net-sm90-trt10.14-")
-    others = {
-        builder.cache_name(network, [], "sm90-trt10.14"),
-        builder.cache_name(network, ["--noTF32"], "sm89-trt10.14"),
-    }
-    network.write_bytes(b"two")
-    others.add(builder.cache_name(network, ["--noTF32"], "sm90-trt10.14"))
-    assert len({first, *others}) == 4
+def test_the_image_has_the_tensorrt_of_its_triton(root):
+    dockerfile = (root / "server/Dockerfile").read_text()
+    for image in ("tensorrt", "tritonserver"):
+        assert re.search(rf"^FROM nvcr\.io/nvidia/{image}:\$\{{TRITON\}}-py3 ", dockerfile, re.M)
+
+
+def test_without_tensorrt_the_pod_does_not_start_and_nothing_has_changed(
+    inits, repository, tmp_path
+):
+    """The commands of both containers; PyTorch, which the image lacks, is kept from it here too."""
+    work = tmp_path / "models"
+    here = {"/models": str(repository), "/work/models": str(work)}
+    copy, export = (
+        [here.get(word, word) for word in inits[name]["command"]]
+        for name in ("copy-models", "build-engines")
+    )
+    subprocess.run(copy, check=True)
+    before = (work / "manifest.json").read_bytes()
+    assert export[:2] == ["emoserve", "export"]
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('torch', 'onnx', 'onnxruntime', 'tensorrt')))\n"
+        "from emoserve_export.cli import main\n"
+        f"sys.exit(main({export[2:]!r}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "TensorRT is not here" in ran.stderr
+    assert (work / "manifest.json").read_bytes() == before
