@@ -36,6 +36,7 @@ class BaseClient(ABC):
         hedge_after_s: float | None = None,
         breaker: Breaker | None = None,
         ejection: Ejection = _DEFAULT.ejection,
+        lookup_s: float = _DEFAULT.lookup_s,
         tls: Tls | None = None,
         auth: str | TokenProvider | None = None,
         headers: Mapping[str, str] | None = None,
@@ -62,6 +63,8 @@ class BaseClient(ABC):
                 by default.
             breaker: after some calls without an answer, fail at once for a while. Off by default.
             ejection: when a server that does not answer is left out.
+            lookup_s: how often the name of `grpc+dns://` is looked up again; a server that does
+                not answer has it looked up at once.
             tls: certificates for `grpcs://` and `https://`.
             auth: a token, or a function (with the asynchronous client also a coroutine function)
                 that gives one; asked before each attempt. Without a space it is a Bearer token.
@@ -88,6 +91,7 @@ class BaseClient(ABC):
             hedge_after_s=hedge_after_s,
             breaker=breaker,
             ejection=ejection,
+            lookup_s=lookup_s,
             connection=connection,
             auth=auth,
             headers=dict(headers or {}),

@@ -40,10 +40,10 @@ class Pool:
         targets: Sequence[Target],
         clock: Callable[[], float],
         ejection: Ejection | None = None,
-        resolve_s: float = 30.0,
+        lookup_s: float = 30.0,
     ) -> None:
         self._targets, self._clock = tuple(targets), clock
-        self._ejection, self._resolve_s = ejection or Ejection(), resolve_s
+        self._ejection, self._lookup_s = ejection or Ejection(), lookup_s
         self._lock = threading.Lock()
         self._turn = 0
         self._health: dict[Endpoint, _Health] = {}
@@ -65,7 +65,7 @@ class Pool:
             return False
         if self._resolved_at is None or not self._health:
             return True
-        return self._clock() - self._resolved_at > self._resolve_s
+        return self._clock() - self._resolved_at > self._lookup_s
 
     def look_up(self) -> list[Endpoint]:
         """Where the targets lead now. Blocks; the result is for `update`."""

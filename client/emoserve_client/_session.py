@@ -33,6 +33,7 @@ class Settings:
     hedge_after_s: float | None = None
     breaker: Breaker | None = None
     ejection: Ejection = field(default_factory=Ejection)
+    lookup_s: float = 30.0
     connection: Connection = field(default_factory=Connection)
     auth: str | TokenProvider | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -57,7 +58,7 @@ class Session:
         self.scheme = found[0].endpoint.scheme
         self.wire = _wire(self.scheme)
         self.url = ",".join(str(one.endpoint) for one in found)
-        self.pool = Pool(found, clock, settings.ejection)
+        self.pool = Pool(found, clock, settings.ejection, settings.lookup_s)
         self.budget = Budget(settings.retry, clock)
         self.memory = Memory()
         self.circuit = Circuit(settings.breaker, clock) if settings.breaker else None

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from emoserve_client import EmotionClient, Retry, UnreachableError
+from emoserve_client._endpoint import targets
+from emoserve_client._pool import Pool
 
 
 class Load:
@@ -108,6 +110,17 @@ def test_a_name_stands_for_all_its_addresses(small: Any, protocol: str) -> None:
         for _ in range(4):
             assert client.server().name == "triton"
         assert f"{protocol}://127.0.0.1:{port}" in client.endpoints
+
+
+def test_a_name_is_looked_up_again_after_a_while() -> None:
+    now = [0.0]
+    pool = Pool(targets("grpc+dns://localhost:1"), lambda: now[0], lookup_s=5.0)
+    assert pool.stale
+    pool.update(pool.look_up())
+    now[0] = 4.9
+    assert not pool.stale
+    now[0] = 5.1
+    assert pool.stale
 
 
 def test_a_name_that_leads_nowhere(protocol: str) -> None:
