@@ -36,12 +36,15 @@ class PocketSphinx:
 
     name = "pocketsphinx"
     _FRAME_S = 0.01
+    _MOST_HYPOTHESES = 6_000  # in a frame; its default is 30 000 (docs/decisions.md 6)
 
     def __init__(self) -> None:
         from pocketsphinx import Decoder
 
         # Cepstral means of each utterance alone, not adapted from one to the next.
-        self._decoder = Decoder(samprate=16000.0, cmn="batch", loglevel="FATAL")
+        self._decoder = Decoder(
+            samprate=16000.0, cmn="batch", maxhmmpf=self._MOST_HYPOTHESES, loglevel="FATAL"
+        )
 
     def words(self, samples: Floats) -> list[Word]:
         if len(samples) < 1600:
