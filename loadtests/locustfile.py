@@ -8,6 +8,6 @@ r"""Load tests of the pipelines, for Locust: headless, distributed, or on its we
 `emoserve bench run` does the same and starts a server where no --host is given.
 """
 
-from emoserve_loadtests.users import Emotion, Face, Levels, Mix, Speech, Text, Video
+from emoserve_loadtests.users import Emotion, Face, Levels, Mix, Speech, Tensors, Text, Video
 
-__all__ = ["Emotion", "Face", "Levels", "Mix", "Speech", "Text", "Video"]
+__all__ = ["Emotion", "Face", "Levels", "Mix", "Speech", "Tensors", "Text", "Video"]

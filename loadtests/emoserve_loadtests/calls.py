@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from emoserve_client import EmotionClient, InputError, Retry, Scores
+from emoserve_client import EmotionClient, InputError, Model, Retry, Scores
 from emoserve_client.errors import EmoserveError
 from emoserve_loadtests.media import Item
 
@@ -18,7 +19,20 @@ _CALLS: dict[str, Callable[[EmotionClient, Any], Scores]] = {
     "text": lambda client, inputs: client.text(inputs["text"]).emotions,
     "emotion": lambda client, inputs: client.emotion(**inputs).emotions,
     "video": lambda client, inputs: client.video(inputs["media"]).summary.emotions,
+    "model": lambda client, inputs: _infer(client, **inputs),
 }
+
+
+def _infer(client: EmotionClient, model: str, tensors: Mapping[str, Any]) -> Scores:
+    """Any model with plain tensors; its answer is not looked at."""
+    _described(client, model).infer(**tensors)
+    return Scores()
+
+
+@functools.cache
+def _described(client: EmotionClient, model: str) -> Model:
+    """The model with its metadata, asked for once."""
+    return client.model(model)
 
 
 def connect(url: str, timeout_s: float) -> EmotionClient:

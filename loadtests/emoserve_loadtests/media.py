@@ -6,20 +6,26 @@ data beside the checkout, and the drawn face, voice and clip of the golden reque
 
 from __future__ import annotations
 
+import base64
 import csv
+import functools
 import io
 import itertools
+import json
 import random
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from emoserve_loadtests import mix
 
 _SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+PREFIX_BYTES = 4  # little-endian length before each byte string
 _FACES, _SOUNDS, _SENTENCES, _MOMENTS = 60, 60, 200, 120
 _FACE_SIDE, _TILE = 64, 48  # pixels
 _JPEG_QUALITY = 92
@@ -48,15 +54,21 @@ class Item:
     pipeline: str
     size: str
     modality: str
-    inputs: Mapping[str, bytes | str]
+    inputs: Mapping[str, Any]
     label: str = ""
 
-    @property
+    @functools.cached_property
     def size_bytes(self) -> int:
         """What goes over the wire, without the protocol's own bytes."""
-        return sum(
-            len(one.encode()) if isinstance(one, str) else len(one) for one in self.inputs.values()
-        )
+        return sum(_length(one) for one in self.inputs.values())
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(_length(one) for one in value.values())
+    if isinstance(value, np.ndarray):
+        return sum(map(len, value.flat)) if value.dtype == object else value.nbytes
+    return len(value.encode()) if isinstance(value, str) else len(value)
 
 
 class Corpus:
@@ -64,7 +76,8 @@ class Corpus:
 
     def __init__(self, items: Sequence[Item], origin: str) -> None:
         self.items, self.origin = tuple(items), origin
-        self._drawn = {name: _Draw(self.items, name) for name in mix.PIPELINES}
+        present = {item.pipeline for item in items}
+        self._drawn = {name: _Draw(self.items, name) for name in present}
         self._shares = list(itertools.accumulate(mix.SHARES[name] for name in mix.PIPELINES))
 
     def pick(self, pipeline: str, chance: random.Random) -> int:
@@ -85,10 +98,8 @@ class _Draw:
     """The items of one pipeline with their cumulative weights."""
 
     def __init__(self, items: Sequence[Item], pipeline: str) -> None:
-        sizes = mix.SIZES[pipeline]
+        sizes = mix.SIZES.get(pipeline, {"": 1.0})
         self._indices = [at for at, item in enumerate(items) if item.pipeline == pipeline]
-        if not self._indices:
-            raise ValueError(f"the media hold nothing for '{pipeline}'")
         counts = dict.fromkeys(sizes, 0)
         for at in self._indices:
             counts[items[at].size] += 1
@@ -100,12 +111,17 @@ class _Draw:
         return self._indices[min(at, len(self._indices) - 1)]
 
 
+@functools.cache
 def read_corpus(folder: Path | None = None) -> Corpus:
-    """Return the payloads of a folder of the user's own, of the real data, or drawn ones.
+    """Return the payloads: a folder of the user's own, the real data, or drawn ones; read once.
+
+    A file `MODEL.json` is one request with plain tensors, in perf_analyzer's format.
 
     Raises:
         ValueError: the folder lacks something; the message says what is needed.
     """
+    if folder is not None and folder.suffix == ".json":
+        return Corpus([_tensors(folder)], str(folder))
     if folder is not None:
         single, origin = list(_own(folder)), str(folder)
     elif _SHARED.is_dir():
@@ -126,11 +142,12 @@ def _moments(single: Sequence[Item]) -> Iterator[Item]:
     chance = random.Random(0)
     names = {"face": "images", "speech": "audio", "text": "text"}
     of = {name: _good(single, name) for name in names}
-    for subset in chance.choices(list(mix.SUBSETS), list(mix.SUBSETS.values()), k=_MOMENTS):
-        inputs = {
-            names[name]: next(iter(chance.choice(of[name]).inputs.values())) for name in subset
-        }
-        yield Item("emotion", "moment", "+".join(subset), inputs)
+    for subset, share in mix.SUBSETS.items():
+        for _ in range(round(share * _MOMENTS)):
+            inputs = {
+                names[name]: next(iter(chance.choice(of[name]).inputs.values())) for name in subset
+            }
+            yield Item("emotion", "moment", "+".join(subset), inputs)
 
 
 def _good(single: Sequence[Item], pipeline: str) -> list[Item]:
@@ -205,6 +222,23 @@ def _fer(folder: Path) -> Iterator[Item]:
 
 def _nothing(path: Path) -> str:
     return _NOTHING if path.name in _HOLD_NOTHING else ""
+
+
+def _tensors(path: Path) -> Item:
+    """A request to the model that the file is named after; byte strings are in base64."""
+    (given,) = json.loads(path.read_text(encoding="utf-8"))["data"]
+    tensors = {name: _array(one["content"], one["shape"]) for name, one in given.items()}
+    return Item("model", "", path.stem, {"model": path.stem, "tensors": tensors})
+
+
+def _array(content: Any, shape: list[int]) -> Any:
+    """[1, *shape]: perf_analyzer leaves out the batch axis, and puts a length before strings."""
+    if isinstance(content, dict):
+        text = np.empty((1, *shape), object)
+        text[...] = base64.b64decode(content["b64"])[PREFIX_BYTES:]
+        return text
+    values = np.asarray(content).reshape(1, *shape)
+    return values.astype(np.float32) if values.dtype == float else values
 
 
 def _name(label: str) -> str:

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 # Times are seconds since 1970. `scheduled_s` is when an open-loop request was due, and when a
-# closed-loop caller sent it; latency counts from there. `item` is the payload's index, `answer`
-# the emotion that came, `error` one word or nothing. `stage` is -1 while a stage settles.
+# closed-loop caller sent it; latency counts from there, `offset_s` since the run began. `stage` is
+# -1 while a stage settles. `item` is the payload's index, `answer` the emotion that came, `error` a
+# word or two, or nothing.
 ROW = np.dtype(
     [
         ("scheduled_s", "f8"), ("sent_s", "f8"), ("ended_s", "f8"), ("stage", "i2"),
-        ("level", "f8"), ("pipeline", "S8"), ("modality", "S18"), ("bytes", "i8"),
+        ("offset_s", "f8"), ("pipeline", "S8"), ("modality", "S18"), ("bytes", "i8"),
         ("item", "i4"), ("answer", "S10"), ("error", "S24"),
     ]
 )  # fmt: skip
@@ -35,8 +36,11 @@ class Recorder:
 
 
 def latency_s(rows: Rows) -> npt.NDArray[np.float64]:
-    """Return the latency of each row in seconds, float64 [rows], from when it was due."""
-    return np.asarray(rows["ended_s"] - rows["scheduled_s"])
+    """Return the latency of each row in seconds, float64 [rows], from when it was due.
+
+    A request that failed is slower than any: infinity. Else a server could win by refusing.
+    """
+    return np.where(rows["error"] == b"", rows["ended_s"] - rows["scheduled_s"], np.inf)
 
 
 def merged(parts: list[Rows]) -> Rows:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -14,7 +12,7 @@ import gevent.pool
 
 from emoserve_client.errors import EmoserveError
 from emoserve_loadtests.calls import ask, connect, kind_of
-from emoserve_loadtests.media import Corpus, read_corpus
+from emoserve_loadtests.media import read_corpus
 from emoserve_loadtests.options import Options
 from emoserve_loadtests.schedule import arrivals
 
@@ -24,12 +22,6 @@ _EPOCH_S = time.time() - time.monotonic()  # a wall clock that never jumps withi
 def now_s() -> float:
     """Return seconds since 1970, on a clock that only goes forward."""
     return _EPOCH_S + time.monotonic()
-
-
-@functools.cache
-def payloads(folder: Path | None) -> Corpus:
-    """Return the payloads, read once in a process."""
-    return read_corpus(folder)
 
 
 def run_arrivals(due_s: Iterable[float], call: Callable[[float], None]) -> None:
@@ -52,13 +44,13 @@ class Session:
     def __init__(self, options: Options, fire: Callable[..., None], worker: int) -> None:
         self.options, self._fire = options, fire
         self._worker, self._started = worker, 0
-        self.corpus = payloads(options.media)
+        self.corpus = read_corpus(options.media)
         self.client = connect(options.url, options.timeout_s)
-        self.began_s: float | None = None
+        self.began_s = 0.0
 
     def enter(self) -> int:
         """Return the stream number of a new user, unique over all workers."""
-        if self.began_s is None:
+        if not self._started:
             self.began_s = now_s()
         self._started += 1
         return self._worker * max(1, self.options.streams) + self._started - 1
@@ -70,7 +62,6 @@ class Session:
     def run_open(self, pipeline: str, stream: int) -> None:
         """Send what arrives in this stream until the schedule is over and all is answered."""
         options, chance = self.options, self.chance(stream)
-        assert self.began_s is not None
         streams = max(1, options.streams)
         due_s = self.began_s + arrivals(options.schedule, options.seed, stream, streams)
         run_arrivals(due_s.tolist(), lambda at_s: self.send(pipeline, chance, at_s))
@@ -90,8 +81,9 @@ class Session:
             error, kind = err, kind_of(err)
         finally:
             ended_s = now_s()
-            stage, level = self._stage(due_s)
-            row = (due_s, sent_s, ended_s, stage, level, item.pipeline, item.modality,
+            offset_s = due_s - self.began_s
+            stage = self._stage(offset_s)
+            row = (due_s, sent_s, ended_s, stage, offset_s, item.pipeline, item.modality,
                    item.size_bytes, index, answer, kind)  # fmt: skip
             self._told(row, error)
 
@@ -111,11 +103,7 @@ class Session:
             row=row,
         )
 
-    def _stage(self, at_s: float) -> tuple[int, float]:
-        """The stage of a time, -1 while it settles, and the level then."""
-        assert self.began_s is not None
-        offset_s = at_s - self.began_s
+    def _stage(self, offset_s: float) -> int:
+        """The stage of a time, -1 while it settles."""
         index, since_s = self.options.schedule.find(offset_s)
-        return (index if since_s >= self.options.settle_s else -1), self.options.schedule.level(
-            offset_s
-        )
+        return index if since_s >= self.options.settle_s else -1

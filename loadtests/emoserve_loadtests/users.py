@@ -65,6 +65,12 @@ class Video(PipelineUser):
     pipeline = "video"
 
 
+class Tensors(PipelineUser):
+    """Plain tensors to any model; `--media MODEL.json` holds them."""
+
+    pipeline = "model"
+
+
 class Levels(LoadTestShape):
     """Follows the schedule; ends when every request has its answer and every worker has told."""
 
@@ -110,17 +116,17 @@ def _ready(environment: Any, **_: Any) -> None:
     import grpc.experimental.gevent
 
     grpc.experimental.gevent.init_gevent()
-    environment.stop_timeout = read_options(environment.parsed_options).timeout_s + DRAIN_S
-    environment.emoserve_run = Run(environment)
+    options = read_options(environment.parsed_options)
+    environment.stop_timeout = options.timeout_s + DRAIN_S
+    port = 0 if isinstance(environment.runner, WorkerRunner) else options.prometheus_port
+    environment.emoserve_run = Run(environment, options, port)
 
 
 @events.test_start.add_listener
 def _begin(environment: Any, **_: Any) -> None:
     options = read_options(environment.parsed_options)
     if not isinstance(environment.runner, MasterRunner):
-        worker = (
-            environment.runner.worker_index if isinstance(environment.runner, WorkerRunner) else 0
-        )
+        worker = getattr(environment.runner, "worker_index", 0)
         environment.emoserve_session = Session(options, environment.events.request.fire, worker)
     if not isinstance(environment.runner, WorkerRunner):
         environment.emoserve_run.begin(options)

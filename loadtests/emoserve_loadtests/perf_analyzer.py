@@ -1,0 +1,166 @@
+"""NVIDIA's perf_analyzer on the same model with the same tensors, to hold our figures against.
+
+Its last public wheel (tritonclient 2.46.0) carries the real binary; newer ones carry none. Two
+libraries that it asks for under their plain names come with the embedded server's wheel. One caller
+of it and one greenlet of ours do the same: send, wait, send again, over gRPC.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import importlib.util
+import json
+import os
+import stat
+import statistics
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from emoserve_client import EmotionClient
+from emoserve_export.wheels import default_cache, read_member
+from emoserve_loadtests.media import PREFIX_BYTES, Item, read_corpus
+from emoserve_loadtests.served import Server
+from emoserve_loadtests.trial import Trial, run_trial
+
+_LIBRARIES = {"libb64.so.0d": "libb64-*.so.0d", "libcudart.so.12": "libcudart-*.so.12*"}
+_WINDOWS = 3  # perf_analyzer's fewest; each lasts a third of the round
+_TOKENS = 24  # a sentence's
+_SEED = 0
+
+
+def install() -> tuple[Path, dict[str, str]]:
+    """Return the binary and the environment that it needs; both are kept in the cache.
+
+    Raises:
+        WheelError: it could not be downloaded, or is not the pinned one.
+        RuntimeError: the embedded server's libraries are not installed.
+    """
+    folder = default_cache().parent / "perf_analyzer"
+    folder.mkdir(parents=True, exist_ok=True)
+    binary = folder / "perf_analyzer"
+    if not binary.is_file():
+        binary.write_bytes(read_member("tritonclient", "bin/perf_analyzer"))
+        binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    for name, pattern in _LIBRARIES.items():
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(_library(pattern))
+    return binary, {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+
+
+def _library(pattern: str) -> Path:
+    found = importlib.util.find_spec("pytriton")
+    site = Path(str(found.origin)).parents[1] if found else Path()
+    for path in sorted((site / "nvidia_pytriton.libs").glob(pattern)):
+        return path
+    raise RuntimeError("perf_analyzer needs the embedded server: pip install 'emoserve[server]'")
+
+
+def write_tensors(model: str, server: Server, folder: Path) -> Path:
+    """Write a request for a model as perf_analyzer reads it: a photo, or numbers of its shape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{model}.json"
+    with EmotionClient(server.grpc) as client:
+        specs = client.model(model).info().inputs
+    chance = np.random.default_rng(_SEED)
+    tensors = {}
+    for spec in specs:
+        shape = [_TOKENS if size < 0 else size for size in spec.shape[1:]]
+        tensors[spec.name] = {"content": _content(spec.datatype, shape, chance), "shape": shape}
+    path.write_text(json.dumps({"data": [tensors]}), encoding="utf-8")
+    return path
+
+
+def _content(datatype: str, shape: list[int], chance: np.random.Generator) -> Any:
+    size = int(np.prod(shape))
+    if datatype == "BYTES":
+        photo = _photo().inputs["image"]
+        prefix = len(photo).to_bytes(PREFIX_BYTES, "little")
+        return {"b64": base64.b64encode(prefix + photo).decode()}
+    if datatype.startswith("INT"):
+        return np.ones(size, int).tolist()
+    return chance.standard_normal(size).round(4).tolist()
+
+
+def _photo() -> Item:
+    """A picture of ordinary size."""
+    corpus = read_corpus(None)
+    faces = [corpus.items[index] for index in corpus.of("face")]
+    return sorted(faces, key=lambda item: item.size == "photo")[-1]
+
+
+def measure(model: str, tensors: Path, server: Server, callers: int, seconds: float,
+            out: Path) -> dict[str, float]:  # fmt: skip
+    """Return what perf_analyzer measures: answers per second, p50 and p99 in ms."""
+    binary, environment = install()
+    out.mkdir(parents=True, exist_ok=True)
+    table = out / "perf_analyzer.csv"
+    table.unlink(missing_ok=True)
+    command = [
+        str(binary), "-m", model, "-u", urlsplit(server.grpc).netloc, "-i", "grpc",
+        "--input-data", str(tensors), "--concurrency-range", str(callers),
+        "--measurement-interval", str(round(seconds * 1000 / _WINDOWS)),
+        # exactly so many windows, however much they differ: the rounds are ours
+        "--max-trials", str(_WINDOWS), "--stability-percentage", "999",
+        "--percentile", "99", "-f", str(table),
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if not table.is_file():
+        raise RuntimeError(f"perf_analyzer failed:\n{(done.stdout + done.stderr)[-1500:]}")
+    with table.open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    return {
+        "per_s": float(row["Inferences/Second"]),
+        "p50_ms": float(row["p50 latency"]) / 1000,
+        "p99_ms": float(row["p99 latency"]) / 1000,
+    }
+
+
+def _ours(
+    tensors: Path, server: Server, callers: int, seconds: float, out: Path
+) -> dict[str, float]:
+    trial = Trial("model", (callers,), seconds + 1, media=tensors)
+    total = run_trial(trial, server, out).report["total"]
+    return {
+        "per_s": total["throughput_per_s"],
+        "p50_ms": total["latency_ms"]["p50"]["value"],
+        "p99_ms": total["latency_ms"]["p99"]["value"],
+    }
+
+
+def compare(models: Sequence[str], callers: Sequence[int], rounds: int, seconds: float,
+            server: Server, out: Path) -> list[dict[str, Any]]:  # fmt: skip
+    """Return for each model and number of callers both figures and their ratio.
+
+    Interleaved rounds; a ratio is the median of the rounds' ratios, ours over perf_analyzer's.
+    """
+    found = []
+    for model in models:
+        tensors = write_tensors(model, server, out)
+        for count in callers:
+            pairs = []
+            for number in range(rounds):
+                folder = out / f"{model}-{count}-{number}"
+                theirs = measure(model, tensors, server, count, seconds, folder)
+                ours = _ours(tensors, server, count, seconds, folder / "ours")
+                pairs.append((ours, theirs))
+            found.append({"model": model, "callers": count, "rounds": rounds, **_medians(pairs)})
+    return found
+
+
+def _medians(pairs: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, Any]:
+    median: Callable[[Any], float] = statistics.median
+    made: dict[str, Any] = {}
+    for key in ("per_s", "p50_ms", "p99_ms"):
+        made[key] = {
+            "ours": round(median(ours[key] for ours, _ in pairs), 3),
+            "perf_analyzer": round(median(theirs[key] for _, theirs in pairs), 3),
+            "ratio": round(median(ours[key] / theirs[key] for ours, theirs in pairs), 3),
+        }
+    return made
