@@ -37,6 +37,7 @@ COMMANDS = {
     ),
     "serve": Command("emoserve_server.cli", "server", "start a real Triton on this machine"),
     "doctor": Command("emoserve_server.doctor", "server", "whether this machine can serve"),
+    "bench": Command("emoserve_loadtests.cli", "loadtests", "load tests, and what a replica holds"),
     "k8s": Command("emoserve_server.scaling.cli", None, "autoscaling targets, from measurements"),
     "export": Command("emoserve_export.cli", "export", "checkpoints to a model repository"),
     "verify": Command(
