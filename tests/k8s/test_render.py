@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import Counter
 
 import pytest
 
@@ -33,3 +34,14 @@ def test_every_overlay_example_and_component_is_rendered(root):
     used = "\n".join(path.read_text() for path in (root / "k8s").glob("[eo]*/*/kustomization.yaml"))
     for component in (root / "k8s/components").iterdir():
         assert f"components/{component.name}\n" in used, f"no example shows {component.name}"
+
+
+def test_the_page_lists_what_each_file_applies(root, objects):
+    """`k8s/README.md` has this table; when it differs, the message is what belongs there."""
+    rows = ["| applied | objects |", "|---|---|"]
+    for name in sorted(path.stem for path in (root / "k8s/rendered").glob("*.yaml")):
+        kinds = Counter(item["kind"] for item in objects(name).all)
+        said = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        rows.append(f"| `{name}` ({sum(kinds.values())}) | {said} |")
+    table = "\n".join(rows)
+    assert table in (root / "k8s/README.md").read_text(), table
