@@ -42,9 +42,12 @@ def tritonserver_command(
     *,
     shm_prefix: str,
     exit_timeout_s: float,
+    models: Sequence[str] = (),
     extra: Sequence[str] = (),
 ) -> list[str]:
     """Return the command; flags of ours that this tritonserver does not know are left out.
+
+    `models` are loaded alone; without any, the whole repository is.
 
     Raises:
         ValueError: an extra argument is an option that it does not know.
@@ -64,6 +67,7 @@ def tritonserver_command(
         f"--metrics-port={listeners.metrics_port}",
         f"--exit-timeout-secs={math.ceil(exit_timeout_s)}",
         *_security(),
+        *_models(models),
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,stub-timeout-seconds={_STUB_TIMEOUT_S}",
         *([] if has_gpu() else _no_gpu()),
@@ -73,7 +77,6 @@ def tritonserver_command(
 
 def _security() -> list[str]:
     return [
-        "--model-control-mode=none",
         "--strict-readiness=true",
         "--exit-on-error=true",
         "--disable-auto-complete-config",
@@ -82,6 +85,12 @@ def _security() -> list[str]:
         f"--http-max-input-size={_MAX_REQUEST_BYTES}",
         "--grpc-max-response-pool-size=64",
     ]
+
+
+def _models(names: Sequence[str]) -> list[str]:
+    if not names:
+        return ["--model-control-mode=none"]
+    return ["--model-control-mode=explicit", *(f"--load-model={name}" for name in names)]
 
 
 def _no_gpu() -> list[str]:

@@ -34,6 +34,7 @@ class EmbeddedTriton:
 
     Port 0 takes a free one. `log_file` gets the server's log; without it a temporary file does,
     which is kept when something failed. `relay_log` also copies the log to standard error.
+    `models` loads these alone, and must name the models that they ask too; without it all load.
     `on_progress(ready, total)` is called while models load. The server ends with the block, with
     `stop()`, and by itself when this process is gone, even after `kill -9`.
     """
@@ -48,6 +49,7 @@ class EmbeddedTriton:
         host: str = "127.0.0.1",
         log_file: str | Path | None = None,
         relay_log: bool = False,
+        models: Sequence[str] = (),
         extra_args: Sequence[str] = (),
         startup_timeout_s: float = 300.0,
         exit_timeout_s: float = 10.0,
@@ -64,6 +66,7 @@ class EmbeddedTriton:
         self._listeners = Listeners(host, *self._wanted)
         self._log_wanted = Path(log_file) if log_file is not None else None
         self._relay_log = relay_log
+        self._models = tuple(models)
         self._extra_args = tuple(extra_args)
         self._startup_timeout_s = startup_timeout_s
         self._exit_timeout_s = exit_timeout_s
@@ -108,7 +111,7 @@ class EmbeddedTriton:
 
         Raises:
             MachineError: this machine lacks something.
-            RepositoryError: there is no model to serve.
+            RepositoryError: there is no model to serve, or none of a wanted name.
             PortTakenError: a wanted port is in use.
             StartError: Triton ended, a model failed to load, or time ran out.
         """
@@ -125,7 +128,7 @@ class EmbeddedTriton:
         raise AssertionError("unreachable")
 
     def _launch(self) -> None:
-        names = check_repository(self.model_repository)
+        names = check_repository(self.model_repository, self._models)
         assembly = assemble()
         ports = choose(self._listeners.host, self._wanted)
         self._listeners = Listeners(self._listeners.host, *ports)
@@ -155,6 +158,7 @@ class EmbeddedTriton:
             self._listeners,
             shm_prefix=prefix,
             exit_timeout_s=self._exit_timeout_s,
+            models=self._models,
             extra=self._extra_args,
         )
         grace_s = self._exit_timeout_s + _UNLOAD_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from emoserve_server._errors import RepositoryError
@@ -51,14 +52,18 @@ def missing_files(repository: Path) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def check_repository(repository: Path) -> tuple[str, ...]:
-    """Return the names of the models once each has its files; else raise RepositoryError."""
+def check_repository(repository: Path, wanted: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the models to load once each has its files; else raise RepositoryError."""
     names = model_names(repository)
+    if unknown := set(wanted) - set(names):
+        raise RepositoryError(
+            f"{repository} holds no {', '.join(sorted(unknown))}; it holds {', '.join(names)}"
+        )
     if missing := missing_files(repository):
         raise RepositoryError(
             f"{repository} lacks {', '.join(missing)}: make the networks with `emoserve export`"
         )
-    return names
+    return tuple(wanted) or names
 
 
 def _field(config: str, name: str) -> str:
