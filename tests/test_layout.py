@@ -15,6 +15,7 @@ PACKAGES = {
     "emoserve_server": ROOT / "server",
     "emoserve_training": ROOT / "training",
     "emoserve_loadtests": ROOT / "loadtests",
+    "emoserve_peers": ROOT / "loadtests",
 }
 MAY_IMPORT = {
     "emoserve_client": set(),
@@ -24,6 +25,7 @@ MAY_IMPORT = {
     "emoserve_training": {"emoserve_export", "emoserve_ensemble"},
     # the export's drawn media, and its reader of pinned wheels
     "emoserve_loadtests": {"emoserve_client", "emoserve_export"},
+    "emoserve_peers": {"emoserve_ensemble", "emoserve_export", "emoserve_server"},
 }
 # Nothing at serving time may need torch; the client drags nothing of the server along.
 NEVER = {

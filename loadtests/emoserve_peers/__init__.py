@@ -1,0 +1,1 @@
+"""emoserve and its peers side by side: the benchmark behind `make bench`."""

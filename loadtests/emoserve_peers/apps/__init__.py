@@ -1,0 +1,1 @@
+"""What runs inside the servers under test, each in its own virtual environment."""

@@ -1,0 +1,68 @@
+"""What a server's processes take of the machine, read from /proc."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_TICK_HZ = os.sysconf("SC_CLK_TCK")
+
+
+def family(root: int) -> list[int]:
+    """Return a process and all its descendants that are alive."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and (fields := _stat(int(folder.name))):
+            children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        waiting += children.get(pid, [])
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process exists and is more than an entry for its parent to read."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] != "Z"
+
+
+def parent(pid: int) -> int:
+    """Return the parent of a process that is alive."""
+    return int(_stat(pid)[1])
+
+
+def memory_mb(pids: Iterable[int]) -> float:
+    """Return the memory of processes: PSS, so what they share counts once."""
+    return sum(_pss_kb(pid) for pid in pids) / 1024
+
+
+def processor_s(pids: Iterable[int]) -> float:
+    """Return the processor seconds that processes have used."""
+    stats = [_stat(pid) for pid in pids]
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats if fields) / _TICK_HZ
+
+
+def idle_shares(families: Mapping[str, Iterable[int]], seconds: float) -> dict[str, float]:
+    """Return what each family takes of one core while nobody calls, over the same seconds."""
+    known = {name: list(pids) for name, pids in families.items()}
+    before = {name: processor_s(pids) for name, pids in known.items()}
+    time.sleep(seconds)
+    return {name: (processor_s(pids) - before[name]) / seconds for name, pids in known.items()}
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat after the name (state, parent, ...); none if it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _pss_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

@@ -1,0 +1,77 @@
+"""Interleaved rounds, and what they say: medians of ratios taken within one round."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TypeAlias
+
+from emoserve_peers.generator import Load
+
+PERCENTS = (50, 95)
+Measure: TypeAlias = Callable[[int], Load]  # of a round's number
+
+
+@dataclass
+class Series:
+    """What the rounds saw of one system at one number of callers; one value per round.
+
+    Attributes:
+        rates_hz: answers per second.
+        latencies_ms: by percentile.
+        errors: in all rounds.
+        generator_us: processor time of the generator per answer.
+    """
+
+    rates_hz: list[float] = field(default_factory=list)
+    latencies_ms: dict[int, list[float]] = field(
+        default_factory=lambda: {percent: [] for percent in PERCENTS}
+    )
+    errors: int = 0
+    generator_us: list[float] = field(default_factory=list)
+
+    def add(self, load: Load) -> None:
+        self.rates_hz.append(load.rate_hz)
+        for percent, values in self.latencies_ms.items():
+            values.append(load.percentile_ms(percent))
+        self.errors += load.errors
+        self.generator_us.append(load.generator_s * 1e6)
+
+    @property
+    def rate_hz(self) -> float:
+        """The median of the rounds' rates."""
+        return median(self.rates_hz)
+
+    def ratios(self, reference: "Series") -> list[float]:
+        """Return each round's rate over the reference's rate in the same round."""
+        pairs = zip(self.rates_hz, reference.rates_hz, strict=True)
+        return [own / other for own, other in pairs]
+
+    def latency_ms(self, percent: int) -> float:
+        """Return the median of the rounds' percentiles."""
+        return median(self.latencies_ms[percent])
+
+
+def interleaved(
+    measures: Mapping[str, Measure], rounds: int, done: Callable[[], None] = lambda: None
+) -> dict[str, Series]:
+    """Return every system's series; each round measures all, beginning with another one.
+
+    Args:
+        done: called after each measurement.
+    """
+    seen = {name: Series() for name in measures}
+    for number in range(rounds):
+        for name in _turned(list(measures), number):
+            seen[name].add(measures[name](number))
+            done()
+    return seen
+
+
+def _turned(names: Sequence[str], by: int) -> Iterator[str]:
+    for index in range(len(names)):
+        yield names[(index + by) % len(names)]
+
+
+def ratio(series: Series, reference: Series) -> float:
+    """Return the median of `Series.ratios`."""
+    return median(series.ratios(reference))

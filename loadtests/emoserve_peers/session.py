@@ -1,0 +1,175 @@
+"""One workload's session: everything started, answers compared, idle measured, then the rounds."""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emoserve_peers import processes, servers
+from emoserve_peers.answers import TOLERANCE, AnswersDifferError, difference
+from emoserve_peers.generator import generate
+from emoserve_peers.limit import Limit, limit
+from emoserve_peers.messages import PROTOCOLS
+from emoserve_peers.payloads import Workload
+from emoserve_peers.rounds import Measure, Series, interleaved
+from emoserve_peers.servers import Running
+from emoserve_peers.systems import EMBEDDED, LIMIT, LIMITS, SERVERS, SYSTEMS
+
+IDLE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often is measured.
+
+    Attributes:
+        callers: numbers of callers in a closed loop.
+    """
+
+    callers: tuple[int, ...]
+    rounds: int
+    warmup_s: float
+    window_s: float
+
+
+@dataclass
+class Footprint:
+    """What a server takes beside answering.
+
+    Attributes:
+        start_s: from the start of its process to its first answer.
+        memory_mb: PSS of all its processes, after the rounds.
+        idle: share of one core while nobody calls.
+    """
+
+    start_s: float
+    memory_mb: float = 0.0
+    idle: float = 0.0
+
+
+@dataclass
+class Record:
+    """All that a session saw.
+
+    Attributes:
+        differences: largest difference of each system's answers from the limit's.
+        footprints: by server.
+        series: by number of callers, then by system.
+    """
+
+    workload: str
+    what: str
+    differences: dict[str, float] = field(default_factory=dict)
+    footprints: dict[str, Footprint] = field(default_factory=dict)
+    series: dict[int, dict[str, Series]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Session:
+    """The servers of one workload, up at once, and the limits beside them."""
+
+    def __init__(self, workload: Workload, repository: Path, logs: Path) -> None:
+        self.record = Record(workload.name, workload.what)
+        self._workload = workload
+        self._repository = repository
+        self._logs = logs
+        self._running: dict[str, Running] = {}
+        self._limits: dict[str, Limit] = {}
+        self._systems: list[str] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start_limit(self, name: str) -> None:
+        """Load one of `LIMITS`."""
+        what = LIMITS[name]
+        pipeline = what.pipeline or self._workload.pipeline
+        bare = limit(pipeline, self._repository, what.processes, what.threads)
+        self._limits[name] = self._stack.enter_context(bare)
+
+    def start(self, name: str) -> None:
+        """Start the server of a system, unless it runs, and hold its answers to the limit's.
+
+        Raises:
+            ServerFailedError: it did not start.
+            AnswersDifferError: it answers otherwise.
+        """
+        system = SYSTEMS[name]
+        if system.server not in self._running:
+            begin = time.monotonic()
+            running = self._stack.enter_context(self._server(system.server))
+            servers.first_answer(running, system.protocol, self._workload)
+            self._running[system.server] = running
+            self.record.footprints[system.server] = Footprint(time.monotonic() - begin)
+        self._compare(name)
+        self._systems.append(name)
+
+    def _server(self, name: str) -> contextlib.AbstractContextManager[Running]:
+        pipeline = self._workload.pipeline
+        if name == EMBEDDED:
+            return servers.emoserve(pipeline, self._repository, self._logs)
+        return servers.peer(name, SERVERS[name], pipeline, self._repository, self._logs)
+
+    def _compare(self, name: str) -> None:
+        bodies, system = self._workload.bodies, SYSTEMS[name]
+        running = self._running[system.server]
+        wanted = self._limits[LIMIT].answers(bodies)
+        got = [running.ask(system.protocol, self._workload, body) for body in bodies]
+        worst = max(map(difference, wanted, got))
+        self.record.differences[name] = worst
+        if worst > TOLERANCE:
+            raise AnswersDifferError(
+                f"{name} differs from the limit by {worst:.3g} on {self._workload.name}, "
+                f"{TOLERANCE} is allowed; first answers:\n{wanted[0]!r}\n{got[0]!r}"
+            )
+
+    def rest(self) -> None:
+        """Note what each server takes of a core while nobody calls."""
+        families = {name: processes.family(one.root) for name, one in self._running.items()}
+        for name, share in processes.idle_shares(families, IDLE_S).items():
+            self.record.footprints[name].idle = share
+
+    def measure(self, plan: Plan, done: Callable[[], None]) -> None:
+        """Measure all rounds; `done` is called after each measurement."""
+        for callers in plan.callers:
+            measures = self._measures(plan, callers)
+            self.record.series[callers] = interleaved(measures, plan.rounds, done)
+        for name, running in self._running.items():
+            memory = processes.memory_mb(processes.family(running.root))
+            self.record.footprints[name].memory_mb = memory
+
+    def _measures(self, plan: Plan, callers: int) -> dict[str, Measure]:
+        window = (callers, plan.warmup_s, plan.window_s)
+
+        def bare(one: Limit) -> Measure:
+            return lambda number: one.measure(self._bodies(number, callers), *window)
+
+        def served(name: str) -> Measure:
+            system = SYSTEMS[name]
+            running = self._running[system.server]
+            write = PROTOCOLS[system.protocol].write
+            messages = {
+                body: write(self._workload.pipeline, body) for body in self._workload.bodies
+            }
+            address = running.address(messages[self._workload.bodies[0]])
+            return lambda number: generate(
+                address, [messages[body] for body in self._bodies(number, callers)], *window
+            )
+
+        return {name: bare(one) for name, one in self._limits.items()} | {
+            name: served(name) for name in self._systems
+        }
+
+    def _bodies(self, number: int, callers: int) -> Sequence[bytes]:
+        """Return the bodies of a round; where callers are fewer, bodies take turns."""
+        bodies = self._workload.bodies
+        first = number % len(bodies)
+        return [*bodies[first:], *bodies[:first]][:callers]

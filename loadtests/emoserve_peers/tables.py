@@ -1,0 +1,79 @@
+"""A session's figures as rows, for the terminal and for the report."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from emoserve_peers.rounds import Series, ratio
+from emoserve_peers.systems import LIMIT, LIMITS, SYSTEMS
+
+COLUMNS = ("callers", "server", "x limit", "lowest to highest", "answers/s", "p50 ms", "p95 ms")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system at one number of callers.
+
+    Attributes:
+        ratio: median over the rounds of its rate over the limit's rate in the same round.
+        span: the lowest and the highest round's ratio.
+        rate_hz, p50_ms, p95_ms: medians over the rounds.
+    """
+
+    callers: int
+    system: str
+    ratio: float
+    span: tuple[float, float]
+    rate_hz: float
+    p50_ms: float
+    p95_ms: float
+    errors: int
+
+    @property
+    def title(self) -> str:
+        return title(self.system)
+
+
+def title(system: str) -> str:
+    """Return a system's name as the tables show it."""
+    return LIMITS[system].title if system in LIMITS else SYSTEMS[system].title
+
+
+def rows(series: Mapping[int, Mapping[str, Series]]) -> Iterator[Row]:
+    """Give the rows of one workload, by callers, then in the order of the systems."""
+    for callers, systems in series.items():
+        for name, own in systems.items():
+            ratios = own.ratios(systems[LIMIT])
+            yield Row(
+                callers,
+                name,
+                ratio(own, systems[LIMIT]),
+                (min(ratios), max(ratios)),
+                own.rate_hz,
+                own.latency_ms(50),
+                own.latency_ms(95),
+                own.errors,
+            )
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row as text, as `COLUMNS` names it."""
+    low, high = row.span
+    return (
+        str(row.callers),
+        row.title,
+        f"{row.ratio:.2f}",
+        f"{low:.2f} to {high:.2f}",
+        f"{row.rate_hz:.4g}",
+        f"{row.p50_ms:.3g}",
+        f"{row.p95_ms:.3g}",
+    )
+
+
+def terminal(name: str, series: Mapping[int, Mapping[str, Series]]) -> Table:
+    """Return a workload's table for the terminal."""
+    table = Table(*COLUMNS, title=name)
+    for row in rows(series):
+        table.add_row(*cells(row), style="" if not row.errors else "red")
+    return table
