@@ -28,6 +28,7 @@ from emoserve_loadtests.trial import Trial, run_trial
 FORMAT = 1
 # Shares of the closed-loop throughput at which open-loop points are taken.
 SHARES = (0.25, 0.5, 0.7, 0.8, 0.9, 1.0)
+_FEWEST = 40  # requests in a stage at the full rate, however slow the pipeline
 _CALLERS = 8  # enough to keep two cores busy
 _DAY_S, _MONTH_H = 86_400, 730.0
 
@@ -70,6 +71,7 @@ def measure(pipeline: str, slo_p95_s: float, stage_s: float, server: Server, out
     """Return a pipeline's curve, measured on a server that does nothing else."""
     closed = Trial(pipeline, (_CALLERS,), stage_s, settle_s=1.0)
     most = run_trial(closed, server, out / f"{pipeline}-closed").report["total"]["throughput_per_s"]
+    stage_s = max(stage_s, _FEWEST / most)
     rates = tuple(round(share * most, 3) for share in SHARES)
     opened = Trial(pipeline, rates, stage_s, loop="open", settle_s=1.0)
     report = run_trial(opened, server, out / f"{pipeline}-open").report

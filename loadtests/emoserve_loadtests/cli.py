@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
 from emoserve_client.errors import EmoserveError
-from emoserve_loadtests import capacity, perf_analyzer, scenarios
+from emoserve_loadtests import capacity, perf_analyzer, plots, scenarios
 from emoserve_loadtests.mix import MIX, PIPELINES
 from emoserve_loadtests.served import Server, at_host, embedded
 from emoserve_loadtests.trial import Trial, meeting_point, run_locust
@@ -123,11 +125,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, rest = parser().parse_known_args(given)
     if rest and options.command != "run":
         parser().error(f"unknown: {' '.join(rest)}")
+    signal.signal(signal.SIGTERM, _end)  # the server that was started ends with us
     try:
         return _COMMANDS[options.command](options, rest)
     except (EmoserveError, ValueError, RuntimeError, OSError) as error:
         print(f"emoserve bench: {error}", file=sys.stderr)
         return USAGE
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 @contextmanager
@@ -202,7 +209,8 @@ def _measure(options: argparse.Namespace, rest: list[str]) -> int:
     said = f"{options.where}, by `emoserve bench measure`, {options.seconds:g} s for each rate"
     capacity.write_capacity(curves, said, startup_s, options.capacity)
     _print_curves(curves)
-    print(f"written: {options.capacity}")
+    (out / "capacity.png").write_bytes(plots.png(plots.capacity_curves(curves)))
+    print(f"written: {options.capacity}, {out / 'capacity.png'}")
     return DONE
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogFormatter
 
+from emoserve_loadtests.capacity import Curve
 from emoserve_loadtests.quantiles import PERCENTILES
 
 _WIDE, _SQUARE, _DPI = (11.0, 6.5), (7.0, 4.4), 110
@@ -29,10 +32,10 @@ def all_plots(content: dict[str, Any]) -> dict[str, bytes]:
         "Sizes of batches": batch_sizes,
     }
     made = {title: maker(content) for title, maker in makers.items()}
-    return {title: _png(figure) for title, figure in made.items() if figure is not None}
+    return {title: png(figure) for title, figure in made.items() if figure is not None}
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, dpi=_DPI, bbox_inches="tight")
     plt.close(figure)
@@ -44,9 +47,16 @@ def _clean(axis: Any) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def _milliseconds(axis: Any) -> None:
+    """A logarithmic axis with plain numbers on it."""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.2, 0.6)))
+
+
 def latency_throughput(content: dict[str, Any]) -> Any:
     """One point for each stage, with the intervals of its percentiles."""
-    stages = [stage for stage in content["stages"] if stage["total"]["latency_ms"]]
+    stages = [stage for stage in content["stages"] if stage["total"]["mean_ms"] is not None]
     if len(stages) < 2:
         return None
     figure, axis = plt.subplots(figsize=_SQUARE)
@@ -68,7 +78,8 @@ def latency_throughput(content: dict[str, Any]) -> Any:
             axis.annotate(f"{stage['level']:g}", at, textcoords="offset points", xytext=(0, 9),
                           ha="center", fontsize=8)  # fmt: skip
     unit = "requests/s offered" if content["run"]["loop"] == "open" else "callers"
-    axis.set(xlabel="answers per second", ylabel="latency, ms", yscale="log")
+    axis.set(xlabel="answers per second", ylabel="latency, ms")
+    _milliseconds(axis)
     axis.set_title(f"numbers at the points: {unit}", fontsize=9, loc="left")
     axis.legend(frameon=False)
     _clean(axis)
@@ -88,7 +99,8 @@ def run_timeline(content: dict[str, Any]) -> Any:
         values = [one[f"{name}_ms"] for one in seconds]
         axes[1].plot(at, [float("nan") if v is None else v for v in values], color=_COLOURS[name],
                      label=f"{name}, ms")  # fmt: skip
-    axes[1].set_yscale("log")
+    if any(one["p50_ms"] for one in seconds):
+        _milliseconds(axes[1])
     _server_lines(axes[2], content["server"]["samples"])
     axes[2].set_xlabel("seconds since the start (latency: of the requests due in that second)")
     for axis in axes:
@@ -118,17 +130,17 @@ def _rates(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def slower_than(content: dict[str, Any]) -> Any:
     """The share of requests that took longer, for each pipeline, down to one in a thousand."""
+    pipelines = {n: one for n, one in content["pipelines"].items() if one["histogram"]["count"]}
+    if not pipelines:
+        return None
     figure, axis = plt.subplots(figsize=_SQUARE)
-    for name, group in content["pipelines"].items():
+    for name, group in pipelines.items():
         counts, total, left = group["histogram"]["count"], group["requests"], []
         remaining = total
         for count in counts:
             remaining -= count
             left.append(max(remaining / total, _TINY_SHARE / 10))
         axis.step(group["histogram"]["upper_ms"], left, where="post", label=name)
-    if not content["pipelines"]:
-        plt.close(figure)
-        return None
     for name, p in PERCENTILES.items():
         axis.axhline(1 - p, color="#cccccc", linewidth=0.7)
         axis.text(1.0, 1 - p, f" {name}", transform=axis.get_yaxis_transform(), fontsize=8,
@@ -169,7 +181,8 @@ def batch_sizes(content: dict[str, Any]) -> Any:
     figure, axes = plt.subplots(rows, columns, figsize=(2.8 * columns, 2.2 * rows), squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         sizes = {int(size): count for size, count in batches[name].items()}
-        axis.bar([str(size) for size in sizes], list(sizes.values()), color="#5b5f97")
+        at = range(len(sizes))
+        axis.bar(at, list(sizes.values()), tick_label=[*map(str, sizes)], color="#5b5f97")
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.locator_params(axis="y", nbins=4)
@@ -179,4 +192,29 @@ def batch_sizes(content: dict[str, Any]) -> Any:
     figure.supylabel("executions", fontsize=9)
     figure.supxlabel("batch size", fontsize=9)
     figure.tight_layout()
+    return figure
+
+
+def capacity_curves(curves: Sequence[Curve]) -> Any:
+    """For each pipeline mean and p95 against the rate, its objective, its limit and its knee."""
+    figure, axes = plt.subplots(1, len(curves), figsize=(3.0 * len(curves), 3.2), squeeze=False)
+    for axis, curve in zip(axes.flat, curves, strict=True):
+        points = sorted(curve.points, key=lambda point: point.rate_per_s)
+        rates = [point.rate_per_s for point in points]
+        for name, colour in (("mean", "#2a9d8f"), ("p95", "#e9a23b")):
+            times = [1000 * (point.mean_s if name == "mean" else point.p95_s) for point in points]
+            axis.plot(rates, times, marker="o", markersize=3, color=colour, label=name)
+        axis.axhline(
+            curve.slo_p95_s * 1000, color="#d1495b", linestyle="--", label="objective, p95"
+        )
+        axis.axvline(curve.limit().rate_per_s, color="#5b5f97", label="limit")
+        axis.axvline(curve.knee().rate_per_s, color="#5b5f97", linestyle=":", label="knee")
+        axis.set(xlim=(0, None), xlabel="answers per second")
+        _milliseconds(axis)
+        axis.set_title(curve.pipeline, fontsize=10)
+        _clean(axis)
+    axes.flat[0].set_ylabel("latency, ms")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, ncols=5, loc="upper center")
+    figure.tight_layout(rect=(0, 0, 1, 0.92))
     return figure

@@ -122,3 +122,13 @@ def test_the_page_needs_nothing_else(steady: Rows) -> None:
     assert "not measured: metrics (no answer)" in made
     assert "50 [50, 50]" in page.text(found)
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_run_without_an_answer_has_a_report_too(steady: Rows) -> None:
+    steady["error"] = b"Unreachable"
+    found = report(steady)
+    assert "Unreachable" in page.html(found)
+    assert found["total"]["error_ratio"] == 1
+    assert not held(found)
+    assert "total" in page.text(report(steady[:0]))
+    assert page.html(report(steady[:0]))

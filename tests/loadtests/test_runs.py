@@ -90,10 +90,10 @@ def test_two_workers_are_merged_and_objectives_decide(
     slo.write_text("[total]\nerror_ratio = 0\n[text]\nthroughput = 100000\n")
     code, report, rows = run(
         triton, tmp_path, triton.http_url, "Text", "--loop", "open", "--shape", "ramp",
-        "--levels", "5,25", "--stage-seconds", "4", "--settle-seconds", "0", "--processes", "2",
+        "--levels", "5,25", "--stage-seconds", "3", "--settle-seconds", "0", "--processes", "2",
         "--slo", str(slo), *meeting_point(),
     )  # fmt: skip
-    schedule = make_schedule("ramp", [5, 25], 4)
+    schedule = make_schedule("ramp", [5, 25], 3)
     streams = [arrivals(schedule, 1, stream, streams=2) for stream in (0, 2)]
     np.testing.assert_allclose(
         np.sort(rows["offset_s"]), np.sort(np.concatenate(streams)), atol=1e-6
@@ -105,7 +105,7 @@ def test_two_workers_are_merged_and_objectives_decide(
 
 def test_callers_of_every_pipeline_over_http(triton: EmbeddedTriton, tmp_path: Path) -> None:
     code, report, rows = run(
-        triton, tmp_path, triton.http_url, "Mix", "--levels", "3", "--stage-seconds", "5"
+        triton, tmp_path, triton.http_url, "Mix", "--levels", "3", "--stage-seconds", "4"
     )
     assert code == 0, report["total"]["errors"]
     assert len(rows) == sum(model["answers"] for model in report["accuracy"].values())
