@@ -5,6 +5,7 @@ SHELL := /bin/bash -o pipefail
 VENV ?= .venv
 BIN := $(VENV)/bin
 CLIP ?=
+LOAD ?= --loop open --shape steps --levels 5,10,20,30 --stage-seconds 15
 FUZZ_CASES ?= 2000
 FUZZ_SECONDS ?= 60
 DEMO_EXTRAS := plot,ensemble,server,export,demo
@@ -14,7 +15,7 @@ TEST_EXTRAS := $(DEMO_EXTRAS),live,whisper,observability,training,loadtests,scal
 install = $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
   | awk '{printf "\r\033[K  %.70s", $$0; fflush()} END {printf "\r\033[K"}'
 
-.PHONY: help demo test lint format fuzz clean
+.PHONY: help demo test lint format load fuzz clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -35,6 +36,9 @@ lint: $(VENV)/.test  ## what CI checks beside the tests: ruff and mypy
 format: $(VENV)/.test  ## put the code into the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+load: $(VENV)/.test model_repository/manifest.json  ## a load test with its report in out/load (LOAD="Face --levels 1,8,32 ...")
+	@$(BIN)/emoserve bench run $(LOAD)
 
 fuzz: $(VENV)/.test model_repository/manifest.json  ## mutated real media against the server, then our own parsers (FUZZ_CASES, FUZZ_SECONDS)
 	@$(call install,fuzz)
