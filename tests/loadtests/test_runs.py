@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import gevent
 import numpy as np
 import pytest
 
+from emoserve_loadtests.cli import parser
 from emoserve_loadtests.media import read_corpus
 from emoserve_loadtests.perf_analyzer import write_tensors
 from emoserve_loadtests.rows import Rows, latency_s
@@ -38,6 +40,11 @@ def run(triton: EmbeddedTriton, out: Path, url: str, *arguments: str) -> tuple[i
     return done.returncode, json.loads((out / "report.json").read_text()), rows
 
 
+def page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()
+
+
 def test_arrivals_are_neither_skipped_nor_put_off() -> None:
     due = (now_s() + np.arange(50) / 500).tolist()
     begun: list[float] = []
@@ -58,8 +65,10 @@ def test_a_server_that_stalls_cannot_hide(triton: EmbeddedTriton, tmp_path: Path
     pid, port = triton.pid, 17_000 + os.getpid() % 10_000
     stop = threading.Timer(4.5, os.kill, (pid, signal.SIGSTOP))
     go = threading.Timer(4.5 + STALL_S, os.kill, (pid, signal.SIGCONT))
-    stop.start()
-    go.start()
+    exposed: list[str] = []
+    scrape = threading.Timer(7.5, lambda: exposed.append(page(f"http://127.0.0.1:{port}/metrics")))
+    for timer in (stop, go, scrape):
+        timer.start()
     try:
         code, report, rows = run(
             triton, tmp_path, triton.grpc_url, "Text", "--loop", "open", "--levels", "20",
@@ -67,7 +76,7 @@ def test_a_server_that_stalls_cannot_hide(triton: EmbeddedTriton, tmp_path: Path
             "--prometheus-port", str(port),
         )  # fmt: skip
     finally:
-        go.join()
+        scrape.join()
         os.kill(pid, signal.SIGCONT)
     due = arrivals(make_schedule("steps", [20], 9), seed=4)
     assert code == 0
@@ -81,6 +90,7 @@ def test_a_server_that_stalls_cannot_hide(triton: EmbeddedTriton, tmp_path: Path
     assert report["server"]["models"]["text"]["answered"] >= len(rows)
     assert sum(report["server"]["batches"]["text"].values()) > 0
     assert report["accuracy"]["text"]["answers"] == len(rows)
+    assert 'emoserve_load_requests_total{error="",modality="text",pipeline="text"}' in exposed[0]
 
 
 def test_two_workers_are_merged_and_objectives_decide(
@@ -142,6 +152,17 @@ def test_what_cannot_be_measured_is_told() -> None:
     assert set(found["missing"]) == {"metrics", "statistics"}
     assert found["samples"][0]["server"] is None
     assert found["samples"][0]["generator"]["cpu_s"] > 0
+
+
+def test_the_commands_of_the_readme_are_understood() -> None:
+    readme = (Path(__file__).parents[2] / "loadtests" / "README.md").read_text()
+    lines = [
+        line.split("#")[0] for line in readme.splitlines() if line.startswith("emoserve bench")
+    ]
+    assert len(lines) >= 10
+    for line in lines:
+        options, rest = parser().parse_known_args(line.split()[2:])
+        assert not rest or options.command == "run", line
 
 
 @pytest.mark.parametrize("command", ["server", "offline", "check", "capacity"])
