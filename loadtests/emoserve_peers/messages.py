@@ -64,10 +64,11 @@ def _tensors(pipeline: str, body: bytes) -> dict[str, bytes]:
     """Return each BYTES input of one value, as the V2 protocol's binary form has it."""
     names = INPUTS[pipeline]
     values = [body] if len(names) == 1 else taken_apart(body)
-    return {
-        name: serialize_byte_tensor(np.array([value], object)).item()
-        for name, value in zip(names, values, strict=True)
-    }
+    return {name: _tensor(value) for name, value in zip(names, values, strict=True)}
+
+
+def _tensor(value: bytes) -> bytes:
+    return bytes(serialize_byte_tensor(np.array([value], object)).item())
 
 
 def _triton_http(pipeline: str, body: bytes) -> Message:
@@ -104,10 +105,18 @@ def _value(binary: bytes) -> bytes:
     return bytes(deserialize_bytes_tensor(binary)[0])
 
 
-def _grpc(pipeline: str, body: bytes) -> Message:
+def _triton_grpc(pipeline: str, body: bytes) -> Message:
+    return _grpc(pipeline, _tensors(pipeline, body))
+
+
+def _v2_grpc(pipeline: str, body: bytes) -> Message:
+    return _grpc(pipeline, {"request": _tensor(body)})
+
+
+def _grpc(pipeline: str, tensors: Mapping[str, bytes]) -> Message:
     """Write the V2 protocol's ModelInfer as a gRPC message: no compression, then its length."""
     request = service_pb2.ModelInferRequest(model_name=pipeline)
-    for name, value in _tensors(pipeline, body).items():
+    for name, value in tensors.items():
         tensor = request.inputs.add(name=name, datatype="BYTES")
         tensor.shape.extend([1, 1])
         request.raw_input_contents.append(value)
@@ -148,10 +157,16 @@ def _same(response: bytes) -> bytes:
     return response
 
 
+def _first_of_list(response: bytes) -> bytes:
+    return str(json.loads(response)[0]).encode()
+
+
 PROTOCOLS: Mapping[str, Protocol] = {
     "raw": Protocol(_raw, _same),
     "multipart": Protocol(_multipart, _same),
+    "multipart-list": Protocol(_multipart, _first_of_list),
     "triton-http": Protocol(_triton_http, _triton_http_answer),
-    "triton-grpc": Protocol(_grpc, _grpc_answer),
+    "triton-grpc": Protocol(_triton_grpc, _grpc_answer),
+    "v2-grpc": Protocol(_v2_grpc, _grpc_answer),
     "v2-json": Protocol(_base64, _base64_answer),
 }

@@ -1,10 +1,28 @@
 """What is compared: each server, how it is set up, and where its documentation says so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 CORES = 2
 LIMIT = "limit"  # what all ratios are taken to
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a peer batches where its batching is tried.
+
+    Attributes:
+        items: at most so many.
+        wait_s: how long the first waits for others; batches also form while workers are busy.
+        latency_ms: BentoML's goal for the whole.
+    """
+
+    items: int = 32
+    wait_s: float = 0.002
+    latency_ms: int = 10_000
+
+
+BATCH = Batch()
 
 
 @dataclass(frozen=True)
@@ -64,10 +82,35 @@ _UVICORN = (
     "--log-level=warning",
 )  # fmt: skip
 
+
+def _app(name: str, *ports: str) -> tuple[str, ...]:
+    return ("{python}", "-m", f"emoserve_peers.apps.{name}_app", *ports)
+
+
+def _both(name: str, server: Server) -> dict[str, Server]:
+    """Return a server that answers requests one by one, and the same with its batching."""
+    batched = replace(server, variables={**server.variables, "BENCH_BATCH": "1"})
+    return {name: server, f"{name}-batch": batched}
+
+
+_BENTOML = (
+    "{python}", "-m", "bentoml", "serve", "emoserve_peers.apps.bentoml_app:Service",
+    "--host=127.0.0.1", "--port={port}", "--production",
+)  # fmt: skip
+_RAY = {
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
 SERVERS: Mapping[str, Server] = {
     "fastapi": Server("fastapi", _UVICORN),
     "fastapi-usual": Server("fastapi", _UVICORN, {"BENCH_FORM": "usual"}),
     "fastapi-torch": Server("torch", _UVICORN, networks="torch"),
+    **_both("litserve", Server("litserve", _app("litserve", "{port}"))),
+    **_both("bentoml", Server("bentoml", _BENTOML, {"BENTOML_DO_NOT_TRACK": "true"})),
+    **_both("mlserver", Server("mlserver", _app("mlserver", "{port}", "{grpc_port}"))),
+    **_both("ray", Server("ray", _app("ray", "{port}"), _RAY)),
 }
 
 EMBEDDED = "emoserve"
@@ -76,6 +119,31 @@ LIMITS: Mapping[str, NoServer] = {
     "limit-processes": NoServer("no server, a process per core", CORES, 1),
     "parts": NoServer("no server, the three parts one by one, not fused", pipeline="parts"),
 }
+
+
+def _peers(
+    name: str,
+    title: str,
+    protocol: str,
+    setup: str,
+    source: str,
+    server: str = "",
+    batch_protocol: str = "",
+) -> dict[str, System]:
+    """Return a peer that answers one by one, and the same with its batching."""
+    server = server or name
+    return {
+        name: System(title, server, protocol, setup, source),
+        f"{name}-batch": System(
+            f"{title}, batching",
+            f"{server}-batch",
+            batch_protocol or protocol,
+            f"{setup}; batching",
+            source,
+        ),
+    }
+
+
 _WORKERS = "https://fastapi.tiangolo.com/deployment/server-workers/"
 SYSTEMS: Mapping[str, System] = {
     "emoserve": System(
@@ -102,5 +170,42 @@ SYSTEMS: Mapping[str, System] = {
         "raw",
         "as FastAPI + ONNX Runtime; eager modules, inference mode, one thread per worker",
         _WORKERS,
+    ),
+    **_peers(
+        "litserve",
+        "LitServe",
+        "raw",
+        "2 workers, ZeroMQ queues (fast_queue), raw body",
+        "https://lightning.ai/docs/litserve/features/batching",
+    ),
+    **_peers(
+        "bentoml",
+        "BentoML",
+        "raw",
+        "2 workers, root input (raw body), access log off",
+        "https://docs.bentoml.com/en/latest/get-started/adaptive-batching.html",
+        batch_protocol="multipart-list",
+    ),
+    **_peers(
+        "mlserver",
+        "MLServer, REST",
+        "v2-json",
+        "2 parallel workers, base64 in the V2 protocol's JSON",
+        "https://docs.seldon.ai/mlserver/user-guide/parallel-inference",
+    ),
+    **_peers(
+        "mlserver-grpc",
+        "MLServer, gRPC",
+        "v2-grpc",
+        "the same server, raw bytes",
+        "https://docs.seldon.ai/mlserver/user-guide/adaptive-batching",
+        server="mlserver",
+    ),
+    **_peers(
+        "ray",
+        "Ray Serve",
+        "raw",
+        "2 replicas, throughput options and HAProxy on, access log off, raw body",
+        "https://docs.ray.io/en/latest/serve/advanced-guides/performance.html",
     ),
 }
