@@ -78,11 +78,7 @@ def server_scenario(
         stage_s = max(trial.stage_s, 1.1 * requests / rate) + trial.settle_s
         recording = run_trial(trial.at(rate, stage_s), server, out / f"rate-{rate:.3g}")
         recordings.append(recording)
-        total = recording.report["total"]
-        due_s = np.sort(latency_s(_counted(recording.rows)))
-        at_ms = float(due_s[max(0, int(np.ceil(len(due_s) * p)) - 1)]) * 1000
-        return Tried(rate, judge(due_s, bound_s, p), at_ms if np.isfinite(at_ms) else None,
-                     total["throughput_per_s"], total["sent_late_p99_ms"])  # fmt: skip
+        return _tried(rate, recording, bound_s, p)
 
     best, tried = highest_rate(attempt, 0.5 * capacity_per_s, resolution)
     won = recordings[tried.index(best)] if best else None
@@ -97,6 +93,19 @@ def server_scenario(
         ],
         **(_checks(won, trial, reference) if won else {}),
     }
+
+
+def _tried(rate: float, recording: Recording, bound_s: float, p: float) -> Tried:
+    total = recording.report["total"]
+    due_s = np.sort(latency_s(_counted(recording.rows)))
+    at_ms = float(due_s[max(0, int(np.ceil(len(due_s) * p)) - 1)]) * 1000
+    return Tried(
+        rate_per_s=rate,
+        verdict=judge(due_s, bound_s, p),
+        percentile_ms=at_ms if np.isfinite(at_ms) else None,
+        throughput_per_s=total["throughput_per_s"],
+        sent_late_p99_ms=total["sent_late_p99_ms"],
+    )
 
 
 def offline_scenario(trial: Trial, server: Server, out: Path, callers: int) -> dict[str, Any]:

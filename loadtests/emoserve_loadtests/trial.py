@@ -57,30 +57,32 @@ def run_trial(trial: Trial, server: Server, out: Path) -> Recording:
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").unlink(missing_ok=True)
-    url, log = server.url(trial.protocol), out / "locust.log"
-    levels = ",".join(f"{one:g}" for one in trial.levels)
-    options = {
-        "--host": url, "--loop": trial.loop, "--levels": levels,
-        "--stage-seconds": trial.stage_s, "--settle-seconds": trial.settle_s, "--seed": trial.seed,
-        "--timeout": trial.timeout_s, "--out": out, "--stats-url": server.http,
-        "--metrics-url": server.metrics, "--media": trial.media or "",
-        "--processes": 1,  # of its own: so the generator is not held up by sampling
-    }  # fmt: skip
-    arguments = [
-        _USER.get(trial.pipeline, trial.pipeline.capitalize()),
-        "--headless",
-        "--only-summary",
-    ]
-    arguments += [str(part) for pair in options.items() for part in pair]
-    arguments += meeting_point()
-    label = f"{trial.pipeline}, {trial.loop} loop at {levels}"
-    with log.open("w") as file, Console(stderr=True).status(f"{label}, {trial.stage_s:.0f} s ..."):
-        subprocess.run(locust(arguments), stdout=file, stderr=file, check=False)
+    log, command = out / "locust.log", locust(_arguments(trial, server, out))
+    label = f"{trial.pipeline}, {trial.loop} loop at {_levels(trial)}, {trial.stage_s:.0f} s ..."
+    with log.open("w") as file, Console(stderr=True).status(label):
+        subprocess.run(command, stdout=file, stderr=file, check=False)
     if not (out / "report.json").is_file():
         raise RuntimeError(f"Locust made no report; {log} ends with\n{log.read_text()[-1500:]}")
     with np.load(out / "rows.npz") as stored:
         rows = stored["rows"]
     return Recording(json.loads((out / "report.json").read_text(encoding="utf-8")), rows)
+
+
+def _arguments(trial: Trial, server: Server, out: Path) -> list[str]:
+    options = {
+        "--host": server.url(trial.protocol), "--loop": trial.loop, "--levels": _levels(trial),
+        "--stage-seconds": trial.stage_s, "--settle-seconds": trial.settle_s, "--seed": trial.seed,
+        "--timeout": trial.timeout_s, "--out": out, "--stats-url": server.http,
+        "--metrics-url": server.metrics, "--media": trial.media or "",
+        "--processes": 1,  # of its own: so the generator is not held up by sampling
+    }  # fmt: skip
+    user = _USER.get(trial.pipeline, trial.pipeline.capitalize())
+    given = [str(part) for pair in options.items() for part in pair]
+    return [user, "--headless", "--only-summary", *given, *meeting_point()]
+
+
+def _levels(trial: Trial) -> str:
+    return ",".join(f"{one:g}" for one in trial.levels)
 
 
 def locust(arguments: Sequence[str]) -> list[str]:

@@ -17,11 +17,12 @@ from emoserve_loadtests.cli import parser
 from emoserve_loadtests.media import read_corpus
 from emoserve_loadtests.perf_analyzer import write_tensors
 from emoserve_loadtests.rows import Rows, latency_s
+from emoserve_loadtests.scenarios import offline_scenario
 from emoserve_loadtests.schedule import arrivals, make_schedule
 from emoserve_loadtests.served import Server
 from emoserve_loadtests.session import now_s, run_arrivals
 from emoserve_loadtests.telemetry import Telemetry
-from emoserve_loadtests.trial import locust, meeting_point
+from emoserve_loadtests.trial import Trial, locust, meeting_point
 from emoserve_server import EmbeddedTriton
 
 STALL_S = 1.5
@@ -137,12 +138,11 @@ def test_tensors_for_perf_analyzer_are_what_the_model_takes(
         first = next(iter(item.inputs["tensors"].values()))
         assert first.dtype == dtype
         assert first.shape[0] == 1
-    code, report, _ = run(
-        triton, tmp_path / "out", triton.grpc_url, "Tensors", "--levels", "1",
-        "--stage-seconds", "2", "--media", str(tmp_path / "text_net.json"),
-    )  # fmt: skip
-    assert code == 0
-    assert set(report["modalities"]) == {"text_net"}
+    trial = Trial("model", (), 2, media=tmp_path / "text_net.json")
+    found = offline_scenario(trial, server, tmp_path / "out", callers=2)
+    assert found["throughput_per_s"] > 0
+    assert found["accuracy"]["model"]["agreement"] == 1
+    assert (found["accurate"], found["cache_hits"]) == (True, 0)
 
 
 def test_what_cannot_be_measured_is_told() -> None:
