@@ -171,15 +171,15 @@ class _Analysis:
             self._voiced(utterance), utterance.end_s - utterance.start_s
         )
         words, source = self._words(utterance.samples)
-        of_speech = speech.speech_question([windows])
-        of_text = text.text_question([words], self._tools.words) if words else None
-        asked = [question for question in (of_speech, of_text) if question]
+        read = [words] if words else []
         networks = self._tools.networks
-        got = dict(zip((q.network for q in asked), ask_many(networks, asked), strict=True))
-        spoken = speech.spoken([windows], got.get("speech_net"), networks)[0]
+        of_speech = speech.speech_questions([windows])
+        of_text = text.text_questions(read, self._tools)
+        got = ask_many(networks, [*of_speech, *of_text.questions])
+        spoken = speech.spoken([windows], got[: len(of_speech)], networks)[0]
         written: Evidence | Absent = Absent("no text")
-        if words:
-            written = text.sentences([words], got["text_net"], networks)[0].evidence(source)
+        for sentence in text.sentences(read, of_text, got[len(of_speech) :], networks):
+            written = sentence.evidence(source)
         return _Heard(utterance.start_s, utterance.end_s, spoken.evidence(), written, words)
 
     def _voiced(self, utterance: Utterance) -> list[Utterance]:

@@ -60,12 +60,11 @@ def _sounds_and_words(given: Sequence[Given], tools: Tools) -> tuple[list[Part],
     words = [text.text_or_error(m.text, tools) if m.text else missing for m in given]
     heard = [item for item in sounds if isinstance(item, speech.Windows)]
     read = [item for item in words if isinstance(item, str)]
-    of_speech = speech.speech_question(heard)
-    of_text = text.text_question(read, tools.words) if read else None
-    asked = [question for question in (of_speech, of_text) if question]
-    got = dict(zip((q.network for q in asked), ask_many(tools.networks, asked), strict=True))
-    spoken = iter(speech.spoken(heard, got.get("speech_net"), tools.networks))
-    written = iter(text.sentences(read, got["text_net"], tools.networks) if read else [])
+    of_speech = speech.speech_questions(heard)
+    of_text = text.text_questions(read, tools)
+    got = ask_many(tools.networks, [*of_speech, *of_text.questions])
+    spoken = iter(speech.spoken(heard, got[: len(of_speech)], tools.networks))
+    written = iter(text.sentences(read, of_text, got[len(of_speech) :], tools.networks))
     return (
         [next(spoken).evidence() if isinstance(item, speech.Windows) else item for item in sounds],
         [next(written).evidence("given") if isinstance(item, str) else item for item in words],

@@ -105,16 +105,16 @@ def sound_windows(data: bytes, tools: Tools) -> Windows:
     return speech_windows(find_utterances(samples, tools.networks), len(samples) / RATE_HZ)
 
 
-def speech_question(sounds: Sequence[Windows]) -> Question | None:
-    """Return the question to `speech_net` for several sounds, or None without windows."""
+def speech_questions(sounds: Sequence[Windows]) -> list[Question]:
+    """Return the question to `speech_net` for several sounds; none without windows."""
     log_mel = [sound.log_mel for sound in sounds if len(sound.log_mel)]
-    return Question("speech_net", {"log_mel": np.concatenate(log_mel)}) if log_mel else None
+    return [Question("speech_net", {"log_mel": np.concatenate(log_mel)})] if log_mel else []
 
 
-def spoken(sounds: Sequence[Windows], answer: Tensors | None, networks: Networks) -> list[Speech]:
-    """Return what each sound expresses, from the answer to `speech_question`."""
+def spoken(sounds: Sequence[Windows], got: Sequence[Tensors], networks: Networks) -> list[Speech]:
+    """Return what each sound expresses, from the answers to `speech_questions`."""
     emotion, embedding = np.zeros((0, 7), np.float32), np.zeros((0, 128), np.float32)
-    if answer is not None:
+    for answer in got:
         emotion = to_canonical(answer["emotion"], networks.labels("speech_net", "emotion"))
         embedding = answer["embedding"]
     lengths = [len(sound.spans) for sound in sounds]
@@ -124,9 +124,7 @@ def spoken(sounds: Sequence[Windows], answer: Tensors | None, networks: Networks
 
 def analyze_windows(sounds: Sequence[Windows], networks: Networks) -> list[Speech]:
     """Return what each sound expresses."""
-    question = speech_question(sounds)
-    answer = ask_many(networks, [question])[0] if question else None
-    return spoken(sounds, answer, networks)
+    return spoken(sounds, ask_many(networks, speech_questions(sounds)), networks)
 
 
 def analyze_sounds(sounds: Sequence[bytes], tools: Tools) -> list[Speech | InputError]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from emoserve_ensemble import answers
 from emoserve_ensemble.arrays import Floats
 from emoserve_ensemble.errors import InputError
@@ -10,10 +12,11 @@ from emoserve_ensemble.fusion import Evidence
 from emoserve_ensemble.labels import SENTIMENTS, to_canonical
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import Networks, Question, Tensors, ask_many
-from emoserve_ensemble.tokens import Tokenizer
+from emoserve_ensemble.tokens import Tokens
 from emoserve_ensemble.tools import Tools
 
 NETWORKS = ("text_net",)
+MOST_PADDING = 8  # tokens; a call's fixed cost is that of 10 tokens (docs/decisions.md 14)
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,59 @@ def decode_text(data: bytes, limits: Limits) -> str:
     return text
 
 
-def text_question(texts: Sequence[str], tokenizer: Tokenizer) -> Question:
-    """Return the question to `text_net` for texts, padded to the longest of them."""
-    tokens = tokenizer.encode(texts)
+@dataclass(frozen=True)
+class TextQuestions:
+    """Questions to `text_net`: texts of like length together, so that little of them is padding.
+
+    Attributes:
+        questions: each padded to the longest of its texts.
+        order: int [texts], which text each row of the answers, one after the other, belongs to.
+    """
+
+    questions: tuple[Question, ...] = ()
+    order: tuple[int, ...] = ()
+
+
+def text_questions(texts: Sequence[str], tools: Tools) -> TextQuestions:
+    """Return the questions about texts; none where there is no text."""
+    if not texts:
+        return TextQuestions()
+    tokens = tools.words.encode(texts)
+    lengths = tokens.attention_mask.sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    groups: list[list[int]] = []
+    for row in order:
+        if not groups or lengths[row] - lengths[groups[-1][0]] > MOST_PADDING:
+            groups.append([])
+        groups[-1].append(int(row))
+    return TextQuestions(
+        tuple(_question(tokens, rows, int(lengths[rows[-1]])) for rows in groups),
+        tuple(map(int, order)),
+    )
+
+
+def _question(tokens: Tokens, rows: list[int], longest: int) -> Question:
+    names = ("input_ids", "attention_mask")
     return Question(
-        "text_net", {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+        "text_net",
+        {name: np.ascontiguousarray(getattr(tokens, name)[rows, :longest]) for name in names},
     )
 
 
-def sentences(texts: Sequence[str], answer: Tensors, networks: Networks) -> list[Sentence]:
-    """Return what each text expresses, from the network's answer to `text_question`."""
-    emotion = to_canonical(answer["emotion"], networks.labels("text_net", "emotion"))
+def sentences(
+    texts: Sequence[str], asked: TextQuestions, got: Sequence[Tensors], networks: Networks
+) -> list[Sentence]:
+    """Return what each text expresses, from the answers to `text_questions`."""
+    if not texts:
+        return []
+    places = np.argsort(asked.order)  # where in the answers each text is
+    rows = {name: np.concatenate([answer[name] for answer in got])[places] for name in got[0]}
+    emotion = to_canonical(rows["emotion"], networks.labels("text_net", "emotion"))
     sentiment = to_canonical(
-        answer["sentiment"], networks.labels("text_net", "sentiment"), SENTIMENTS
+        rows["sentiment"], networks.labels("text_net", "sentiment"), SENTIMENTS
     )
-    rows = zip(texts, emotion, sentiment, answer["embedding"], strict=True)
-    return [Sentence(*row) for row in rows]
+    found = zip(texts, emotion, sentiment, rows["embedding"], strict=True)
+    return [Sentence(*row) for row in found]
 
 
 def analyze_texts(texts: Sequence[bytes], tools: Tools) -> list[Sentence | InputError]:
@@ -91,10 +131,8 @@ def analyze_texts(texts: Sequence[bytes], tools: Tools) -> list[Sentence | Input
 
 def analyze_sentences(texts: Sequence[str], tools: Tools) -> list[Sentence]:
     """Return what each text expresses."""
-    if not texts:
-        return []
-    answer = ask_many(tools.networks, [text_question(texts, tools.words)])[0]
-    return sentences(texts, answer, tools.networks)
+    asked = text_questions(texts, tools)
+    return sentences(texts, asked, ask_many(tools.networks, asked.questions), tools.networks)
 
 
 def text_or_error(text: bytes, tools: Tools) -> str | InputError:
