@@ -15,7 +15,7 @@ TEST_EXTRAS := $(DEMO_EXTRAS),live,whisper,observability,training,loadtests,scal
 install = $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
   | awk '{printf "\r\033[K  %.70s", $$0; fflush()} END {printf "\r\033[K"}'
 
-.PHONY: help demo test lint format load fuzz clean
+.PHONY: help demo test lint format load fuzz rehearsal simulation clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +44,12 @@ fuzz: $(VENV)/.test model_repository/manifest.json  ## mutated real media agains
 	@$(call install,fuzz)
 	@$(BIN)/python tests/fuzz/media.py --cases $(FUZZ_CASES)
 	@mkdir -p out/fuzz && $(BIN)/python tests/fuzz/parsers.py -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=out/fuzz/
+
+rehearsal: $(VENV)/.test model_repository/manifest.json  ## scale, upgrade and kill real Tritons under load, as Kubernetes would (8 minutes)
+	@$(BIN)/python -m emoserve_rehearsal
+
+simulation: $(VENV)/.test  ## replicas, delay and cost of 10 to 100,000 requests per second
+	@$(BIN)/emoserve k8s plan
 
 clean:  ## remove the environment and all that was built; the caches in ~/.cache/emoserve stay
 	rm -rf $(VENV) out runs dist model_repository/*/*/model.onnx model_repository/manifest.json

@@ -16,6 +16,7 @@ PACKAGES = {
     "emoserve_training": ROOT / "training",
     "emoserve_loadtests": ROOT / "loadtests",
     "emoserve_peers": ROOT / "loadtests",
+    "emoserve_rehearsal": ROOT / "loadtests",
 }
 MAY_IMPORT = {
     "emoserve_client": set(),
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     # the export's drawn media, and its reader of pinned wheels
     "emoserve_loadtests": {"emoserve_client", "emoserve_export"},
     "emoserve_peers": {"emoserve_ensemble", "emoserve_export", "emoserve_server"},
+    "emoserve_rehearsal": {"emoserve_client", "emoserve_loadtests", "emoserve_server"},
 }
 # Nothing at serving time may need torch; the client drags nothing of the server along.
 NEVER = {
