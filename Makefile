@@ -5,6 +5,7 @@ SHELL := /bin/bash -o pipefail
 VENV ?= .venv
 BIN := $(VENV)/bin
 CLIP ?=
+BENCH_ARGS ?=
 LOAD ?= --loop open --shape steps --levels 5,10,20,30 --stage-seconds 15
 FUZZ_CASES ?= 2000
 FUZZ_SECONDS ?= 60
@@ -15,7 +16,7 @@ TEST_EXTRAS := $(DEMO_EXTRAS),live,whisper,observability,training,loadtests,scal
 install = $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
   | awk '{printf "\r\033[K  %.70s", $$0; fflush()} END {printf "\r\033[K"}'
 
-.PHONY: help demo test lint format load fuzz rehearsal simulation clean
+.PHONY: help demo test lint format load bench fuzz rehearsal simulation clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -40,6 +41,11 @@ format: $(VENV)/.test  ## put the code into the house's format
 load: $(VENV)/.test model_repository/manifest.json  ## a load test with its report in out/load (LOAD="Face --levels 1,8,32 ...")
 	@$(BIN)/emoserve bench run $(LOAD)
 
+bench: $(VENV)/.test model_repository/manifest.json  ## emoserve and its peers side by side, an hour (BENCH_ARGS="--workloads text --rounds 5")
+	@command -v h2load >/dev/null || apt-get install -y -qq --no-install-recommends nghttp2-client >/dev/null \
+	  || { echo "bench needs h2load: install nghttp2-client" >&2; exit 1; }
+	@$(BIN)/python loadtests/bench.py $(BENCH_ARGS)
+
 fuzz: $(VENV)/.test model_repository/manifest.json  ## mutated real media against the server, then our own parsers (FUZZ_CASES, FUZZ_SECONDS)
 	@$(call install,fuzz)
 	@$(BIN)/python tests/fuzz/media.py --cases $(FUZZ_CASES)
@@ -52,7 +58,7 @@ simulation: $(VENV)/.test  ## replicas, delay and cost of 10 to 100,000 requests
 	@$(BIN)/emoserve k8s plan
 
 clean:  ## remove the environment and all that was built; the caches in ~/.cache/emoserve stay
-	rm -rf $(VENV) out runs dist model_repository/*/*/model.onnx model_repository/manifest.json
+	rm -rf $(VENV) .venv-bench out runs dist model_repository/*/*/model.onnx model_repository/manifest.json
 
 model_repository/manifest.json: $(VENV)/.test $(shell find export ensemble -name '*.py' -o -name '*.safetensors')
 	@$(BIN)/emoserve export

@@ -6,12 +6,7 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
 
-TOLERANCE = 2e-3  # probabilities, 0 to 1
 _PER_PIXEL = 1e-3  # a box may be off by two pixels
-
-
-class AnswersDifferError(Exception):
-    """A server answers otherwise than the limit; says where."""
 
 
 def difference(wanted: bytes, got: bytes) -> float:

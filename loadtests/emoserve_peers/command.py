@@ -1,133 +1,129 @@
-"""emoserve and its peers side by side: the same work, the same cores, interleaved rounds.
-
-    python loadtests/bench.py                                      everything (an hour and more)
-    python loadtests/bench.py --workloads text --peers fastapi     two servers and the limit
-    python loadtests/bench.py --report                             only write the report again
-
-What a run saw goes to out/bench/*.json; from all of them the report in docs/benchmarks.md is made.
-"""
+"""emoserve and its peers side by side: the same work, the same cores, interleaved rounds."""
 
 import argparse
-import json
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emoserve_peers import environments
-from emoserve_peers.answers import AnswersDifferError
-from emoserve_peers.generator import GeneratorError, require_generator
+from emoserve_peers import environments, records, report
+from emoserve_peers.errors import BenchError
+from emoserve_peers.generator import require_generator
+from emoserve_peers.goals import goals
 from emoserve_peers.payloads import KINDS, read_workload
-from emoserve_peers.servers import ServerFailedError
-from emoserve_peers.session import Plan, Record, Session
-from emoserve_peers.systems import CORES, LIMITS, SERVERS, SYSTEMS
+from emoserve_peers.records import Record
+from emoserve_peers.session import Plan, Session
+from emoserve_peers.systems import COMPARED, CORES, LIMITS, PARTS, SERVERS, SYSTEMS, TUNED
 from emoserve_peers.tables import terminal
 
 ROOT = environments.ROOT
-OUT = ROOT / "out" / "bench"
 CALLERS = (1, 8, 32)
 ROUNDS = 3
 WARMUP_S, WINDOW_S = 1.5, 4.0
 
-FAILURES = (AnswersDifferError, GeneratorError, ServerFailedError, environments.InstallError)
+EXAMPLES = """\
+examples:
+  python loadtests/bench.py                                   everything: about an hour
+  python loadtests/bench.py --workloads text --peers emoserve,fastapi --callers 8
+  python loadtests/bench.py --report                          write the report of earlier runs
+  make bench BENCH_ARGS='--workloads face-640 --rounds 5'
+
+Figures go to out/bench/*.json; the section «Peers» of docs/benchmarks.md is made of all of them.
+exit status: 0 measured, 1 a server failed or answers otherwise, 2 usage
+"""
 
 console = Console()
 
 
-def words(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))
-
-
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = ",".join(SYSTEMS)
-    parser.add_argument("--peers", type=words, default=tuple(SYSTEMS), help=f"of {known}")
-    parser.add_argument(
-        "--workloads", type=words, default=tuple(KINDS), help=f"of {','.join(KINDS)}"
-    )
-    parser.add_argument("--callers", type=numbers, default=CALLERS, help="default 1,8,32")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}")
-    parser.add_argument("--seconds", type=float, default=WINDOW_S, help="of each measurement")
-    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=OUT)
+    add = parser.add_argument
+    add("--peers", type=_of(SYSTEMS), default=COMPARED, help=f"of {', '.join(SYSTEMS)}")
+    add("--workloads", type=_of(KINDS), default=tuple(KINDS), help=f"of {', '.join(KINDS)}")
+    add("--callers", type=_numbers, default=CALLERS, help="in a closed loop (default: 1,8,32)")
+    add("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
+    add("--seconds", type=float, default=WINDOW_S, help=f"a measurement (default: {WINDOW_S:g})")
+    add("--repository", type=Path, default=ROOT / "model_repository", help="exported, profile cpu")
+    add("--tuned", type=Path, help="a repository of `emoserve export --tune`, measured beside it")
+    add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="pictures, sounds, text")
+    add("--out", type=Path, default=ROOT / "out" / "bench", help="raw figures and servers' logs")
+    add("--page", type=Path, default=ROOT / "docs" / "benchmarks.md", help="where the report goes")
+    add("--report", action="store_true", help="measure nothing, only write the report")
     return parser.parse_args(argv)
+
+
+def _of(known: Container[str]) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return names
+
+    return read
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def install(names: Sequence[str]) -> None:
     """Make the environments that are missing."""
-    wanted = {
-        SERVERS[SYSTEMS[name].server].environment
-        for name in names
-        if name in SYSTEMS and SYSTEMS[name].server in SERVERS
-    }
+    servers = {SYSTEMS[name].server for name in names}
+    wanted = {SERVERS[server].environment for server in servers if server in SERVERS}
     for name in sorted(wanted):
         if not environments.is_ready(name):
-            with console.status(
-                f"Installing {name} into {environments.python_of(name).parents[1]}"
-            ):
+            with console.status(f"Installing {name} into {environments.ENVIRONMENTS.name}/ (once)"):
                 environments.make(name)
 
 
-def run(workload_name: str, given: argparse.Namespace) -> Record:
-    """Return what one workload's session saw."""
-    workload = read_workload(workload_name, given.data)
+def measure(name: str, given: argparse.Namespace) -> Record:
+    """Return what the session of one workload saw."""
+    workload = read_workload(name, given.data)
     plan = Plan(given.callers, given.rounds, WARMUP_S, given.seconds)
     logs = given.out / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    limits = [
-        name for name, one in LIMITS.items() if not one.pipeline or workload.pipeline == "emotion"
-    ]
-    with Session(workload, given.repository, logs) as session, _progress() as progress:
-        starting = progress.add_task(f"{workload.name}: starting", total=len(given.peers))
-        for name in limits:
-            session.start_limit(name)
-        for name in given.peers:
-            session.start(name)
+    systems = [*given.peers, *([TUNED] if given.tuned else [])]
+    bare = [limit for limit in LIMITS if limit != PARTS or workload.pipeline == "emotion"]
+    with Session(workload, given.repository, logs, given.tuned) as session, _progress() as progress:
+        starting = progress.add_task(f"{name}: starting", total=len(bare) + len(systems))
+        for limit in bare:
+            session.start_limit(limit)
+            progress.advance(starting)
+        for system in systems:
+            session.start(system)
             progress.advance(starting)
         session.rest()
-        steps = len(plan.callers) * plan.rounds * (len(limits) + len(given.peers))
-        measuring = progress.add_task(f"{workload.name}: measuring", total=steps)
+        total = len(plan.callers) * plan.rounds * (len(bare) + len(systems))
+        measuring = progress.add_task(f"{name}: measuring", total=total)
         session.measure(plan, lambda: progress.advance(measuring))
     return session.record
 
 
 def _progress() -> Progress:
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
+    columns = (TextColumn("{task.description:22}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console)
 
 
 def main(argv: Sequence[str]) -> int:
     given = arguments(argv)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     try:
-        require_generator()
-        install(given.peers)
-        for name in given.workloads:
-            record = run(name, given)
-            callers = "-".join(map(str, given.callers))
-            path = given.out / f"{name}-{callers}.json"
-            path.write_text(json.dumps(record.to_json(), indent=1) + "\n")
-            console.print(terminal(name, record.series), f"{path}")
-    except (
-        AnswersDifferError,
-        GeneratorError,
-        ServerFailedError,
-        environments.InstallError,
-    ) as error:
+        if not given.report:
+            require_generator()
+            install(given.peers)
+            for name in given.workloads:
+                record = measure(name, given)
+                console.print(terminal(name, record.series), f"{record.write(given.out)}\n")
+    except BenchError as error:
         console.print(f"[red]{error}[/red]")
         return 1
+    seen = records.read(given.out)
+    report.write(seen, given.page, given.page.parent / "figures" / "peers.png")
+    console.print(report.goals_table(goals(seen)), f"The report: {given.page}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

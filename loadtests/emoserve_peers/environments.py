@@ -6,15 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from emoserve_peers.errors import InstallError
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENTS = ROOT / ".venv-bench"
 # What emoserve_ensemble needs: in every environment in the versions of constraints.txt.
 ENSEMBLE = ("numpy", "onnxruntime", "opencv-python-headless", "av", "tokenizers", "pocketsphinx")
 _STAMP = "installed.sha256"
-
-
-class InstallError(Exception):
-    """pip failed; holds its last words."""
 
 
 def requirements(name: str) -> str:

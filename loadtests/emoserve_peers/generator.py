@@ -16,14 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from emoserve_peers.errors import GeneratorError
 from emoserve_peers.messages import Message
 
 PROGRAM = "h2load"
 _SLACK_S = 60.0  # how much longer than asked it may take
-
-
-class GeneratorError(Exception):
-    """The generator is missing or failed; says what to do."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from emoserve_peers import environments, servers
+from emoserve_peers.errors import ServerFailedError
 from emoserve_peers.generator import Load
 from emoserve_peers.systems import CORES, Server
 
@@ -97,5 +98,5 @@ def _receive(process: "subprocess.Popen[str]") -> Any:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise servers.ServerFailedError("the limit's process ended; its reason is above")
+        raise ServerFailedError("the limit's process ended; its reason is above")
     return json.loads(line)

@@ -15,6 +15,7 @@ from emoserve_ensemble.arrays import Pixels
 from emoserve_ensemble.decoder import LocalDecoder, decode_sound
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.media import RATE_HZ
+from emoserve_peers.errors import DataError
 from emoserve_peers.work import joined
 
 BODIES = 4  # different requests of each workload, sent at the same time
@@ -45,8 +46,14 @@ class Workload:
 
 
 def read_workload(name: str, data: Path) -> Workload:
-    """Return a workload of `KINDS`; `data` holds `faces`, `photos`, `ravdess` and `meld`."""
+    """Return a workload of `KINDS`; `data` holds `faces`, `photos`, `ravdess` and `meld`.
+
+    Raises:
+        DataError: there is no such folder.
+    """
     pipeline, what, bodies = KINDS[name]
+    if not data.is_dir():
+        raise DataError(f"no folder {data}: name the one with faces, photos, ... by --data")
     return Workload(name, pipeline, what, tuple(bodies(data)))
 
 

@@ -7,7 +7,6 @@ from typing import TypeAlias
 
 from emoserve_peers.generator import Load
 
-PERCENTS = (50, 95)
 Measure: TypeAlias = Callable[[int], Load]  # of a round's number
 
 
@@ -17,22 +16,21 @@ class Series:
 
     Attributes:
         rates_hz: answers per second.
-        latencies_ms: by percentile.
+        p50_ms, p95_ms: percentiles of the latency.
         errors: in all rounds.
         generator_us: processor time of the generator per answer.
     """
 
     rates_hz: list[float] = field(default_factory=list)
-    latencies_ms: dict[int, list[float]] = field(
-        default_factory=lambda: {percent: [] for percent in PERCENTS}
-    )
+    p50_ms: list[float] = field(default_factory=list)
+    p95_ms: list[float] = field(default_factory=list)
     errors: int = 0
     generator_us: list[float] = field(default_factory=list)
 
     def add(self, load: Load) -> None:
         self.rates_hz.append(load.rate_hz)
-        for percent, values in self.latencies_ms.items():
-            values.append(load.percentile_ms(percent))
+        self.p50_ms.append(load.percentile_ms(50))
+        self.p95_ms.append(load.percentile_ms(95))
         self.errors += load.errors
         self.generator_us.append(load.generator_s * 1e6)
 
@@ -45,10 +43,6 @@ class Series:
         """Return each round's rate over the reference's rate in the same round."""
         pairs = zip(self.rates_hz, reference.rates_hz, strict=True)
         return [own / other for own, other in pairs]
-
-    def latency_ms(self, percent: int) -> float:
-        """Return the median of the rounds' percentiles."""
-        return median(self.latencies_ms[percent])
 
 
 def interleaved(

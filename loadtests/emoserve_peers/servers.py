@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 
 from emoserve_peers import environments, processes
+from emoserve_peers.errors import ServerFailedError
 from emoserve_peers.messages import PROTOCOLS, Message
 from emoserve_peers.payloads import Workload
 from emoserve_peers.systems import Server
@@ -24,10 +25,6 @@ START_S = 90.0  # how long a server may take until its first answer
 _CALL_S = 60.0
 _END_S = 15.0
 _POLL_S = 0.05
-
-
-class ServerFailedError(Exception):
-    """A server did not start or answer; says where its log is."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,8 @@ def peer(
 
 
 @contextlib.contextmanager
-def emoserve(pipeline: str, repository: Path, logs: Path) -> Iterator[Running]:
+def emoserve(pipeline: str, repository: Path, log: Path) -> Iterator[Running]:
     """Give the embedded Triton that serves one pipeline as it comes."""
-    log = logs / "emoserve.log"
     with EmbeddedTriton(
         repository, http_port=0, grpc_port=0, metrics_port=0, models=[pipeline], log_file=log
     ) as triton:

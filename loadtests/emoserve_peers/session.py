@@ -3,19 +3,20 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from emoserve_peers import processes, servers
-from emoserve_peers.answers import TOLERANCE, AnswersDifferError, difference
+from emoserve_peers.answers import difference
+from emoserve_peers.errors import AnswersDifferError
 from emoserve_peers.generator import generate
 from emoserve_peers.limit import Limit, limit
 from emoserve_peers.messages import PROTOCOLS
 from emoserve_peers.payloads import Workload
-from emoserve_peers.rounds import Measure, Series, interleaved
+from emoserve_peers.records import Footprint, Record
+from emoserve_peers.rounds import Measure, interleaved
 from emoserve_peers.servers import Running
-from emoserve_peers.systems import EMBEDDED, LIMIT, LIMITS, SERVERS, SYSTEMS
+from emoserve_peers.systems import EMBEDDED, LIMIT, LIMITS, SERVERS, SYSTEMS, TUNED
 
 IDLE_S = 10.0
 
@@ -34,48 +35,16 @@ class Plan:
     window_s: float
 
 
-@dataclass
-class Footprint:
-    """What a server takes beside answering.
-
-    Attributes:
-        start_s: from the start of its process to its first answer.
-        memory_mb: PSS of all its processes, after the rounds.
-        idle: share of one core while nobody calls.
-    """
-
-    start_s: float
-    memory_mb: float = 0.0
-    idle: float = 0.0
-
-
-@dataclass
-class Record:
-    """All that a session saw.
-
-    Attributes:
-        differences: largest difference of each system's answers from the limit's.
-        footprints: by server.
-        series: by number of callers, then by system.
-    """
-
-    workload: str
-    what: str
-    differences: dict[str, float] = field(default_factory=dict)
-    footprints: dict[str, Footprint] = field(default_factory=dict)
-    series: dict[int, dict[str, Series]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 class Session:
     """The servers of one workload, up at once, and the limits beside them."""
 
-    def __init__(self, workload: Workload, repository: Path, logs: Path) -> None:
+    def __init__(
+        self, workload: Workload, repository: Path, logs: Path, tuned: Path | None = None
+    ) -> None:
         self.record = Record(workload.name, workload.what)
         self._workload = workload
         self._repository = repository
+        self._tuned = tuned
         self._logs = logs
         self._running: dict[str, Running] = {}
         self._limits: dict[str, Limit] = {}
@@ -115,7 +84,9 @@ class Session:
     def _server(self, name: str) -> contextlib.AbstractContextManager[Running]:
         pipeline = self._workload.pipeline
         if name == EMBEDDED:
-            return servers.emoserve(pipeline, self._repository, self._logs)
+            return servers.emoserve(pipeline, self._repository, self._logs / f"{name}.log")
+        if name == TUNED and self._tuned is not None:
+            return servers.emoserve(pipeline, self._tuned, self._logs / f"{name}.log")
         return servers.peer(name, SERVERS[name], pipeline, self._repository, self._logs)
 
     def _compare(self, name: str) -> None:
@@ -125,10 +96,10 @@ class Session:
         got = [running.ask(system.protocol, self._workload, body) for body in bodies]
         worst = max(map(difference, wanted, got))
         self.record.differences[name] = worst
-        if worst > TOLERANCE:
+        if worst > system.tolerance:
             raise AnswersDifferError(
                 f"{name} differs from the limit by {worst:.3g} on {self._workload.name}, "
-                f"{TOLERANCE} is allowed; first answers:\n{wanted[0]!r}\n{got[0]!r}"
+                f"{system.tolerance} is allowed; first answers:\n{wanted[0]!r}\n{got[0]!r}"
             )
 
     def rest(self) -> None:

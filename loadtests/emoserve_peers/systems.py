@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 
 CORES = 2
 LIMIT = "limit"  # what all ratios are taken to
+PARTS = "parts"
+EMBEDDED, TUNED = "emoserve", "emoserve-tuned"
+OURS = (EMBEDDED, "emoserve-grpc")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class System:
         protocol: a name of `messages.PROTOCOLS`.
         setup: how it is set up, for the notes.
         source: where that is recommended.
+        tolerance: how far its answers' numbers may be from the limit's.
     """
 
     title: str
@@ -59,6 +63,7 @@ class System:
     protocol: str
     setup: str
     source: str = ""
+    tolerance: float = 2e-3
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,10 @@ SERVERS: Mapping[str, Server] = {
     **_both("ray", Server("ray", _app("ray", "{port}"), _RAY)),
 }
 
-EMBEDDED = "emoserve"
 LIMITS: Mapping[str, NoServer] = {
     LIMIT: NoServer("no server, a thread per core"),
     "limit-processes": NoServer("no server, a process per core", CORES, 1),
-    "parts": NoServer("no server, the three parts one by one, not fused", pipeline="parts"),
+    PARTS: NoServer("no server, the three parts one by one, not fused", pipeline="parts"),
 }
 
 
@@ -150,6 +154,13 @@ SYSTEMS: Mapping[str, System] = {
         "emoserve, HTTP", EMBEDDED, "triton-http", "embedded Triton 2.51, generated configs"
     ),
     "emoserve-grpc": System("emoserve, gRPC", EMBEDDED, "triton-grpc", "the same server"),
+    TUNED: System(
+        "emoserve, tuned precision",
+        TUNED,
+        "triton-http",
+        "a repository with the tuned precision (`--tuned`)",
+        tolerance=0.1,
+    ),
     "fastapi": System(
         "FastAPI + ONNX Runtime",
         "fastapi",
@@ -209,3 +220,6 @@ SYSTEMS: Mapping[str, System] = {
         "https://docs.ray.io/en/latest/serve/advanced-guides/performance.html",
     ),
 }
+PEERS = tuple(name for name, system in SYSTEMS.items() if system.server in SERVERS)
+
+COMPARED = (*OURS, *(name for name in PEERS if not name.endswith("-batch")))

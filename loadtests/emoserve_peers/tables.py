@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from rich.table import Table
 
@@ -51,8 +52,8 @@ def rows(series: Mapping[int, Mapping[str, Series]]) -> Iterator[Row]:
                 ratio(own, systems[LIMIT]),
                 (min(ratios), max(ratios)),
                 own.rate_hz,
-                own.latency_ms(50),
-                own.latency_ms(95),
+                median(own.p50_ms),
+                median(own.p95_ms),
                 own.errors,
             )
 

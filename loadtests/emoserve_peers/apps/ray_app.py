@@ -6,6 +6,7 @@ https://docs.ray.io/en/latest/serve/advanced-guides/performance.html, .../dyn-re
 import os
 import signal
 import sys
+from typing import Any
 
 import ray
 from ray import serve
@@ -50,7 +51,7 @@ def main(port: str) -> None:
         http_options={"host": "127.0.0.1", "port": int(port)},
         logging_config={"enable_access_log": False},
     )
-    chosen = Batched if os.environ.get("BENCH_BATCH") else OneByOne
+    chosen: Any = Batched if os.environ.get("BENCH_BATCH") else OneByOne
     serve.run(chosen.bind(), route_prefix="/analyze", logging_config={"enable_access_log": False})
     signal.sigwait([signal.SIGTERM, signal.SIGINT])
     ray.shutdown()
