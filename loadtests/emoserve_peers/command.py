@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emoserve_peers import environments, records, report
+from emoserve_peers import environments, records, report, video
 from emoserve_peers.errors import BenchError
 from emoserve_peers.generator import require_generator
 from emoserve_peers.goals import goals
@@ -21,6 +21,7 @@ from emoserve_peers.tables import terminal
 ROOT = environments.ROOT
 CALLERS = (1, 8, 32)
 ROUNDS = 3
+WORKLOADS = (*KINDS, "video")
 WARMUP_S, WINDOW_S = 1.5, 4.0
 
 EXAMPLES = """\
@@ -45,7 +46,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--peers", type=_of(SYSTEMS), default=COMPARED, help=f"of {', '.join(SYSTEMS)}")
-    add("--workloads", type=_of(KINDS), default=tuple(KINDS), help=f"of {', '.join(KINDS)}")
+    add("--workloads", type=_of(WORKLOADS), default=WORKLOADS, help=f"of {', '.join(WORKLOADS)}")
     add("--callers", type=_numbers, default=CALLERS, help="in a closed loop (default: 1,8,32)")
     add("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     add("--seconds", type=float, default=WINDOW_S, help=f"a measurement (default: {WINDOW_S:g})")
@@ -105,6 +106,17 @@ def measure(name: str, given: argparse.Namespace) -> Record:
     return session.record
 
 
+def analyse_clips(given: argparse.Namespace) -> None:
+    """Measure the pipeline that no peer has."""
+    (given.out / "logs").mkdir(parents=True, exist_ok=True)
+    with _progress() as progress:
+        task = progress.add_task("video: measuring", total=video.steps(given.rounds))
+        factors = video.measure(
+            given.repository, given.data, given.rounds, given.out, lambda: progress.advance(task)
+        )
+    console.print(factors)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description:22}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console)
@@ -118,12 +130,17 @@ def main(argv: Sequence[str]) -> int:
             require_generator()
             install(given.peers)
             for name in given.workloads:
-                record = measure(name, given)
-                console.print(terminal(name, record.series), f"{record.write(given.out)}\n")
+                if name == "video":
+                    analyse_clips(given)
+                else:
+                    record = measure(name, given)
+                    console.print(terminal(name, record.series), f"{record.write(given.out)}\n")
     except BenchError as error:
         console.print(f"[red]{error}[/red]")
         return 1
     seen = records.read(given.out)
-    report.write(seen, given.page, given.page.parent / "figures" / "peers.png")
+    report.write(
+        seen, video.read(given.out), given.page, given.page.parent / "figures" / "peers.png"
+    )
     console.print(report.goals_table(goals(seen)), f"The report: {given.page}")
     return 0

@@ -51,7 +51,7 @@ class Record:
 def read(folder: Path) -> dict[str, Record]:
     """Return the records by workload; where files hold the same thing, the newest one's counts."""
     records: dict[str, Record] = {}
-    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime):
+    for path in sorted(folder.glob("*-[0-9]*.json"), key=lambda path: path.stat().st_mtime):
         one = _record(json.loads(path.read_text()))
         known = records.setdefault(one.workload, one)
         known.differences |= one.differences

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from emoserve_peers import plot
+from emoserve_peers import plot, video
 from emoserve_peers.goals import Goal, goals
 from emoserve_peers.records import Record
 from emoserve_peers.systems import CORES, SYSTEMS
@@ -17,10 +17,10 @@ BEGIN, END = "<!-- peers: begin, written by `make bench` -->", "<!-- peers: end 
 _NEW = "# Benchmarks\n\n"
 
 
-def write(records: Mapping[str, Record], page: Path, picture: Path) -> None:
+def write(records: Mapping[str, Record], clips: video.Factors, page: Path, picture: Path) -> None:
     """Write the section between its markers, or at the page's end, and its picture."""
     plot.draw(records, picture)
-    section = "\n".join([BEGIN, "", *_section(records, picture, page), "", END])
+    section = "\n".join([BEGIN, "", *_section(records, picture, page), *_clips(clips), "", END])
     text = page.read_text(encoding="utf-8") if page.exists() else _NEW
     before, begin, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -79,6 +79,19 @@ def _machine() -> str:
         platform.machine(),
     )
     return f"two cores of an {model}, Python {platform.python_version()}"
+
+
+def _clips(factors: video.Factors) -> Iterator[str]:
+    if not factors:
+        return
+    yield from ("", "### video", "")
+    yield f"Seconds of media analysed per second ({', '.join(video.CLIPS)}), over gRPC:"
+    yield ""
+    callers = next(iter(factors.values()))
+    yield from _markdown(
+        ("words", *(f"{count} callers" for count in callers)),
+        [(kind, *(f"{one:.1f}" for one in row.values())) for kind, row in factors.items()],
+    )
 
 
 def _generator_share(records: Mapping[str, Record]) -> float:

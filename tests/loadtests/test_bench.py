@@ -245,13 +245,14 @@ def test_sessions_of_one_workload_are_put_together(record: Record, tmp_path: Pat
 def test_the_report_replaces_its_own_section_only(record: Record, tmp_path: Path) -> None:
     page, picture = tmp_path / "benchmarks.md", tmp_path / "figures" / "peers.png"
     page.write_text("# Benchmarks\n\n## Before\n\nkept\n")
-    report.write({record.workload: record}, page, picture)
+    report.write({record.workload: record}, {"given": {1: 8.0}}, page, picture)
     page.write_text(page.read_text() + "\n## After\n\nkept too\n")
-    report.write({record.workload: record}, page, picture)
+    report.write({record.workload: record}, {"given": {1: 8.0}}, page, picture)
     text = page.read_text()
     assert text.count("## Peers") == 1
     assert re.findall("^## .*$", text, re.M) == ["## Before", "## Peers", "## After"]
     assert "| 32 | emoserve, gRPC | 0.96 | 0.96 to 0.96 | 96 | 4.5 | 9 | 0 |" in text
+    assert "| given | 8.0 |" in text
     assert "(figures/peers.png)" in text
     assert picture.read_bytes().startswith(b"\x89PNG")
 
