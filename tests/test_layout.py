@@ -17,6 +17,7 @@ PACKAGES = {
     "emoserve_loadtests": ROOT / "loadtests",
     "emoserve_peers": ROOT / "loadtests",
     "emoserve_rehearsal": ROOT / "loadtests",
+    "emoserve_gpu": ROOT / "loadtests",
 }
 MAY_IMPORT = {
     "emoserve_client": set(),
@@ -26,8 +27,14 @@ MAY_IMPORT = {
     "emoserve_training": {"emoserve_export", "emoserve_ensemble"},
     # the export's drawn media, and its reader of pinned wheels
     "emoserve_loadtests": {"emoserve_client", "emoserve_export"},
-    "emoserve_peers": {"emoserve_ensemble", "emoserve_export", "emoserve_server"},
+    "emoserve_peers": {
+        "emoserve_client",
+        "emoserve_ensemble",
+        "emoserve_export",
+        "emoserve_server",
+    },
     "emoserve_rehearsal": {"emoserve_client", "emoserve_loadtests", "emoserve_server"},
+    "emoserve_gpu": {"emoserve_client", "emoserve_export", "emoserve_server"},
 }
 # Nothing at serving time may need torch; the client drags nothing of the server along.
 NEVER = {
