@@ -90,7 +90,7 @@ def _add_scenario(command: argparse.ArgumentParser, name: str) -> None:
 
 def _add_check(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--models", default="text_net,speech_net,face", metavar="A,B,...")
+    add("--models", default="text_net,speech,face", metavar="A,B,...")
     add("--callers", default="1,8", metavar="A,B,...")
     add("--rounds", type=int, default=3)
     add("--seconds", type=float, default=6.0, help="of each round (default: 6)")

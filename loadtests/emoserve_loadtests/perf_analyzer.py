@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from emoserve_client import EmotionClient
+from emoserve_client import EmotionClient, TensorSpec
 from emoserve_export.wheels import default_cache, read_member
 from emoserve_loadtests.media import PREFIX_BYTES, Item, read_corpus
 from emoserve_loadtests.served import Server
@@ -30,6 +30,7 @@ from emoserve_loadtests.trial import Trial, run_trial
 
 _LIBRARIES = {"libb64.so.0d": "libb64-*.so.0d", "libcudart.so.12": "libcudart-*.so.12*"}
 _WINDOWS = 3  # perf_analyzer's fewest; each lasts a third of the round
+_MEDIA = {"image": "face", "audio": "speech", "text": "text"}  # input -> pipeline
 _TOKENS = 24  # a sentence's
 _SEED = 0
 
@@ -63,7 +64,7 @@ def _library(pattern: str) -> Path:
 
 
 def write_tensors(model: str, server: Server, folder: Path) -> Path:
-    """Write a request for a model as perf_analyzer reads it: a photo, or numbers of its shape."""
+    """Write a request as perf_analyzer reads it: typical media, or numbers of the right shape."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{model}.json"
     with EmotionClient(server.grpc) as client:
@@ -72,27 +73,29 @@ def write_tensors(model: str, server: Server, folder: Path) -> Path:
     tensors = {}
     for spec in specs:
         shape = [_TOKENS if size < 0 else size for size in spec.shape[1:]]
-        tensors[spec.name] = {"content": _content(spec.datatype, shape, chance), "shape": shape}
+        tensors[spec.name] = {"content": _content(spec, shape, chance), "shape": shape}
     path.write_text(json.dumps({"data": [tensors]}), encoding="utf-8")
     return path
 
 
-def _content(datatype: str, shape: list[int], chance: np.random.Generator) -> Any:
+def _content(spec: TensorSpec, shape: list[int], chance: np.random.Generator) -> Any:
     size = int(np.prod(shape))
-    if datatype == "BYTES":
-        photo = _photo().inputs["image"]
-        prefix = len(photo).to_bytes(PREFIX_BYTES, "little")
-        return {"b64": base64.b64encode(prefix + photo).decode()}
-    if datatype.startswith("INT"):
+    if spec.datatype == "BYTES":
+        media = _typical(_MEDIA[spec.name]).inputs[spec.name]
+        raw = media.encode() if isinstance(media, str) else media
+        prefix = len(raw).to_bytes(PREFIX_BYTES, "little")
+        return {"b64": base64.b64encode(prefix + raw).decode()}
+    if spec.datatype.startswith("INT"):
         return np.ones(size, int).tolist()
     return chance.standard_normal(size).round(4).tolist()
 
 
-def _photo() -> Item:
-    """A picture of ordinary size."""
+def _typical(pipeline: str) -> Item:
+    """The payload of median length; pictures of cut-out faces apart."""
     corpus = read_corpus(None)
-    faces = [corpus.items[index] for index in corpus.of("face")]
-    return sorted(faces, key=lambda item: item.size == "photo")[-1]
+    items = [corpus.items[at] for at in corpus.of(pipeline)]
+    items = sorted((one for one in items if one.size != "tiny"), key=lambda one: one.size_bytes)
+    return items[len(items) // 2]
 
 
 def measure(model: str, tensors: Path, server: Server, callers: int, seconds: float,

@@ -75,7 +75,7 @@ def contents(report: Report) -> dict[str, Any]:
         "accuracy": accuracy(rows, report.corpus),
         "server": {
             "models": per_model(samples),
-            "facts": in_words(samples),
+            "facts": in_words(samples, options.schedule.seconds),
             **report.server,
         },
         "gates": gates.check(report.gates, found),

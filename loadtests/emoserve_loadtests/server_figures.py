@@ -39,9 +39,9 @@ def per_model(samples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def in_words(samples: list[dict[str, Any]]) -> list[str]:
-    """Return the load of processes and GPUs in sentences."""
-    told = []
+def in_words(samples: list[dict[str, Any]], seconds: float) -> list[str]:
+    """Return the load of processes and GPUs while requests came, in sentences."""
+    told, samples = [], [sample for sample in samples if 0 <= sample["at_s"] <= seconds + 1]
     for who in ("server", "generator"):
         known = [(s["at_s"], s[who]) for s in samples if s[who]]
         if len(known) < 2:

@@ -49,7 +49,7 @@ def test_counters_become_means_and_gauges_peaks() -> None:
 
 
 def test_processes_and_gpus_are_told_in_words() -> None:
-    generator, gpu = in_words([sample(0, METRICS), sample(10, METRICS)])
+    generator, gpu = in_words([sample(0, METRICS), sample(10, METRICS), sample(30, "")], 10)
     assert generator.startswith("generator: 0.50 cores busy")
     assert gpu == "GPU GPU-1: 75% used on average, 75% at most; memory 2 MiB at most"
 
