@@ -28,6 +28,8 @@ from emoserve_loadtests.trial import Trial, run_trial
 FORMAT = 1
 # Shares of the closed-loop throughput at which open-loop points are taken.
 SHARES = (0.25, 0.5, 0.7, 0.8, 0.9, 1.0)
+_BROKEN, _TRIALS = 2, 3
+_OTHERS_CORES = 0.25  # what other programs may take of the machine
 _FEWEST = 40  # requests in a stage at the full rate, however slow the pipeline
 _CALLERS = 8  # enough to keep two cores busy
 _DAY_S, _MONTH_H = 86_400, 730.0
@@ -68,19 +70,42 @@ class Curve:
 
 
 def measure(pipeline: str, slo_p95_s: float, stage_s: float, server: Server, out: Path) -> Curve:
-    """Return a pipeline's curve, measured on a server that does nothing else."""
-    closed = Trial(pipeline, (_CALLERS,), stage_s, settle_s=1.0)
-    most = run_trial(closed, server, out / f"{pipeline}-closed").report["total"]["throughput_per_s"]
-    stage_s = max(stage_s, _FEWEST / most)
-    rates = tuple(round(share * most, 3) for share in SHARES)
-    opened = Trial(pipeline, rates, stage_s, loop="open", settle_s=1.0)
-    report = run_trial(opened, server, out / f"{pipeline}-open").report
-    return Curve(pipeline, slo_p95_s, tuple(filter(None, map(_point, report["stages"]))))
+    """Return a pipeline's curve, measured on a server that does nothing else.
+
+    One trial for each rate, so that no backlog is handed on; over when two rates broke the
+    objective. A trial during which other programs took much of the machine is done again.
+    """
+    closed = Trial(pipeline, (_CALLERS,), stage_s)
+    most = _quiet(closed, server, out / f"{pipeline}-closed")["total"]["throughput_per_s"]
+    opened = Trial(pipeline, (), max(stage_s, _FEWEST / most), loop="open")
+    points: list[Point] = []
+    for share in SHARES:
+        load = opened.at(round(share * most, 3), opened.stage_s)
+        point = _point(_quiet(load, server, out / f"{pipeline}-{share:g}"))
+        points += [point] if point else []
+        kept = [one for one in points if one.p95_s <= slo_p95_s and not one.failures]
+        if len(points) - len(kept) >= _BROKEN:
+            break
+    return Curve(pipeline, slo_p95_s, tuple(points))
 
 
-def _point(stage: Mapping[str, Any]) -> Point | None:
-    """A stage's point; None where nothing came, or too few to have a 95th percentile."""
-    total = stage["total"]
+def _quiet(trial: Trial, server: Server, out: Path) -> dict[str, Any]:
+    """The report of the trial that was disturbed least."""
+    reports: list[dict[str, Any]] = []
+    while len(reports) < _TRIALS:
+        reports.append(run_trial(trial, server, out).report)
+        if _others(reports[-1]) <= _OTHERS_CORES:
+            break
+    return min(reports, key=_others)
+
+
+def _others(report: Mapping[str, Any]) -> float:
+    return float(report["server"]["cores_of_others"] or 0.0)
+
+
+def _point(report: Mapping[str, Any]) -> Point | None:
+    """A trial's point; None where nothing came, or too few to have a 95th percentile."""
+    total = report["total"]
     p95_ms = total["latency_ms"].get("p95", {}).get("value")
     if p95_ms is None:
         return None

@@ -104,6 +104,7 @@ def _add_measure(command: argparse.ArgumentParser) -> None:
     add("--startup-s", type=float, help="of a replica; default: of the server that was started")
     add("--where", default="this machine", help="said in the file")
     add("--capacity", type=Path, default=Path("k8s/capacity/cpu.json"), metavar="FILE")
+    add("--keep", action="store_true", help="keep the file's pipelines that are not measured")
 
 
 def _add_capacity(command: argparse.ArgumentParser) -> None:
@@ -203,6 +204,9 @@ def _measure(options: argparse.Namespace, rest: list[str]) -> int:
             capacity.measure(name, float(slo_s), options.seconds, server, out)
             for name, slo_s in wanted.items()
         ]
+    if options.keep:
+        there = capacity.read_curves(options.capacity)
+        curves = [*(one for one in there if one.pipeline not in wanted), *curves]
     startup_s = options.startup_s or server.startup_s
     if startup_s is None:
         raise ValueError("--startup-s is needed with --host: seconds until a replica answers")

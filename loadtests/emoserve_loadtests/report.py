@@ -18,7 +18,7 @@ from emoserve_loadtests.accuracy import accuracy
 from emoserve_loadtests.media import Corpus
 from emoserve_loadtests.options import Options
 from emoserve_loadtests.rows import Rows
-from emoserve_loadtests.server_figures import in_words, per_model
+from emoserve_loadtests.server_figures import cores_of_others, in_words, per_model
 from emoserve_loadtests.summary import figures, timeline
 
 FORMAT = 1
@@ -76,6 +76,7 @@ def contents(report: Report) -> dict[str, Any]:
         "server": {
             "models": per_model(samples),
             "facts": in_words(samples, options.schedule.seconds),
+            "cores_of_others": cores_of_others(samples, options.schedule.seconds),
             **report.server,
         },
         "gates": gates.check(report.gates, found),

@@ -39,9 +39,32 @@ def per_model(samples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def cores_of_others(samples: list[dict[str, Any]], seconds: float) -> float | None:
+    """Return how many cores other programs, or the host, took from this machine during the run.
+
+    None where the server runs elsewhere, so that nothing can be said.
+    """
+    known = [one for one in _during(samples, seconds) if one["server"] and one["generator"]]
+    if len(known) < 2:
+        return None
+    first, last = known[0], known[-1]
+
+    def grown(who: str, key: str = "cpu_s") -> float:
+        return float(last[who][key] - first[who][key])
+
+    ours = grown("server") + grown("generator")
+    others = grown("machine") + grown("machine", "stolen_s") - ours
+    return max(0.0, others / (last["at_s"] - first["at_s"]))
+
+
+def _during(samples: list[dict[str, Any]], seconds: float) -> list[dict[str, Any]]:
+    return [sample for sample in samples if 0 <= sample["at_s"] <= seconds + 1]
+
+
 def in_words(samples: list[dict[str, Any]], seconds: float) -> list[str]:
     """Return the load of processes and GPUs while requests came, in sentences."""
-    told, samples = [], [sample for sample in samples if 0 <= sample["at_s"] <= seconds + 1]
+    others, samples = cores_of_others(samples, seconds), _during(samples, seconds)
+    told = []
     for who in ("server", "generator"):
         known = [(s["at_s"], s[who]) for s in samples if s[who]]
         if len(known) < 2:
@@ -53,6 +76,8 @@ def in_words(samples: list[dict[str, Any]], seconds: float) -> list[str]:
             f"{who}: {cores:.2f} cores busy on average, memory {first['memory_bytes'] / _MIB:.0f} "
             f"MiB at first, {peak / _MIB:.0f} at most, {last['memory_bytes'] / _MIB:.0f} at last"
         )
+    if others is not None:
+        told.append(f"other programs on this machine: {others:.2f} cores; the fewer the better")
     for gpu in sorted({name for sample in samples for name in sample["gpus"]}):
         seen = [s["gpus"][gpu] for s in samples if gpu in s["gpus"]]
         used = [one.get("gpu_utilisation", 0.0) for one in seen]

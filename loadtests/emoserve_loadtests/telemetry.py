@@ -86,6 +86,7 @@ class Telemetry:
             _read_metrics(text, sample)
         sample["server"] = self._server.read()
         sample["generator"] = self._generator.read()
+        sample["machine"] = _machine()
         self._samples.append(sample)
 
     def _batches(self) -> dict[str, dict[int, int]]:
@@ -150,6 +151,13 @@ class _Processes:
             cpu_s += times.user + times.system
             memory_bytes += memory.rss - getattr(memory, "shared", 0)
         return {"cpu_s": cpu_s, "memory_bytes": float(memory_bytes)}
+
+
+def _machine() -> dict[str, float]:
+    """CPU seconds that this machine's cores were busy so far, and those that its host took away."""
+    times = psutil.cpu_times()._asdict()
+    busy = ("user", "nice", "system", "irq", "softirq")
+    return {"cpu_s": sum(times.get(one, 0.0) for one in busy), "stolen_s": times.get("steal", 0.0)}
 
 
 def _listener(url: str) -> psutil.Process | None:

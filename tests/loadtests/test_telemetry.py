@@ -1,6 +1,6 @@
 """What Triton exports becomes figures."""
 
-from emoserve_loadtests.server_figures import in_words, per_model
+from emoserve_loadtests.server_figures import cores_of_others, in_words, per_model
 from emoserve_loadtests.telemetry import _more, _read_metrics
 
 # As Triton 2.51 writes it (docs/user_guide/metrics.md): two versions of a model add up.
@@ -56,3 +56,17 @@ def test_processes_and_gpus_are_told_in_words() -> None:
 
 def test_batches_are_counted_from_the_start_of_the_run() -> None:
     assert _more({1: 10, 2: 5, 4: 1}, {1: 10, 2: 3}) == {2: 2, 4: 1}
+
+
+def test_what_other_programs_took_is_told() -> None:
+    def at(at_s: float, server_s: float, generator_s: float, machine_s: float, stolen_s: float):
+        who = {"server": server_s, "generator": generator_s, "machine": machine_s}
+        made = {name: {"cpu_s": used, "memory_bytes": 0.0} for name, used in who.items()}
+        made["machine"]["stolen_s"] = stolen_s
+        return {"at_s": at_s, "models": {}, "gpus": {}, **made}
+
+    samples = [at(-5, 0, 0, 0, 0), at(0, 1, 1, 10, 0), at(10, 9, 2, 24, 1), at(30, 9, 2, 90, 1)]
+    # of 14 + 1 s of all cores 8 + 1 were ours: 6 s in 10 s
+    assert cores_of_others(samples, 10) == 0.6
+    assert "other programs on this machine: 0.60 cores" in " ".join(in_words(samples, 10))
+    assert cores_of_others([sample(0, METRICS), sample(9, METRICS)], 10) is None
