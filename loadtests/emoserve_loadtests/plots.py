@@ -11,12 +11,12 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from emoserve_loadtests.capacity import Curve
 from emoserve_loadtests.quantiles import PERCENTILES
 
-_WIDE, _SQUARE, _DPI = (11.0, 6.5), (7.0, 4.4), 110
+_WIDE, _SQUARE, _DPI = (11.0, 7.5), (7.0, 4.4), 110
 _COLOURS = {"p50": "#2a9d8f", "p95": "#e9a23b", "p99": "#d1495b"}
 _MODELS = 8  # of how many models a picture shows the sizes of batches
 _TINY_SHARE = 1e-4
@@ -91,7 +91,7 @@ def run_timeline(content: dict[str, Any]) -> Any:
     seconds = content["timeline"]
     if not seconds:
         return None
-    figure, axes = plt.subplots(3, 1, figsize=_WIDE, sharex=True)
+    figure, axes = plt.subplots(4, 1, figsize=_WIDE, sharex=True)
     at = [one["second"] + 0.5 for one in seconds]
     for name, colour in (("offered", "#999999"), ("answered", "#2a9d8f"), ("failed", "#d1495b")):
         axes[0].plot(at, [one[name] for one in seconds], color=colour, label=f"{name} per s")
@@ -101,25 +101,26 @@ def run_timeline(content: dict[str, Any]) -> Any:
                      label=f"{name}, ms")  # fmt: skip
     if any(one["p50_ms"] for one in seconds):
         _milliseconds(axes[1])
-    _server_lines(axes[2], content["server"]["samples"])
-    axes[2].set_xlabel("seconds since the start (latency: of the requests due in that second)")
+    _server_lines(axes[2], axes[3], content["server"]["samples"])
+    axes[3].set_xlabel("seconds since the start (latency: of the requests due in that second)")
     for axis in axes:
         axis.legend(frameon=False, ncols=5, loc="upper left", fontsize=8)
         _clean(axis)
     return figure
 
 
-def _server_lines(axis: Any, samples: list[dict[str, Any]]) -> None:
+def _server_lines(waiting: Any, busy: Any, samples: list[dict[str, Any]]) -> None:
     at = [sample["at_s"] for sample in samples]
     pending = [sum(m.get("pending", 0) for m in sample["models"].values()) for sample in samples]
-    axis.plot(at, pending, color="#5b5f97", label="pending requests")
-    for who, colour in (("server", "#2a9d8f"), ("generator", "#999999")):
-        cores = _rates([(s["at_s"], s[who]["cpu_s"]) for s in samples if s[who]])
+    waiting.plot(at, pending, color="#5b5f97", label="pending requests")
+    colours = {"machine": "#cccccc", "server": "#2a9d8f", "generator": "#e9a23b"}
+    for who, colour in colours.items():
+        cores = _rates([(s["at_s"], s[who]["cpu_s"]) for s in samples if s.get(who)])
         if cores:
-            axis.plot(*zip(*cores, strict=True), color=colour, label=f"{who}, cores busy")
+            busy.plot(*zip(*cores, strict=True), color=colour, label=f"{who}, cores busy")
     for gpu in sorted({name for sample in samples for name in sample["gpus"]}):
-        used = [100 * s["gpus"].get(gpu, {}).get("gpu_utilisation", 0) for s in samples]
-        axis.plot(at, used, linestyle="--", label=f"GPU {gpu[:8]}, %")
+        used = [s["gpus"].get(gpu, {}).get("gpu_utilisation", 0) for s in samples]
+        busy.plot(at, used, linestyle="--", label=f"GPU {gpu[:8]}, share used")
 
 
 def _rates(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -165,7 +166,7 @@ def queue_compute(content: dict[str, Any]) -> Any:
     axis.barh(names, compute, left=queue, color="#2a9d8f", label="compute")
     axis.invert_yaxis()
     axis.set_xlabel("mean per request of the model, ms")
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     _clean(axis)
     return figure
 
@@ -181,8 +182,8 @@ def batch_sizes(content: dict[str, Any]) -> Any:
     figure, axes = plt.subplots(rows, columns, figsize=(2.8 * columns, 2.2 * rows), squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         sizes = {int(size): count for size, count in batches[name].items()}
-        at = range(len(sizes))
-        axis.bar(at, list(sizes.values()), tick_label=[*map(str, sizes)], color="#5b5f97")
+        axis.bar(list(sizes), list(sizes.values()), color="#5b5f97")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.locator_params(axis="y", nbins=4)

@@ -54,7 +54,7 @@ def cores_of_others(samples: list[dict[str, Any]], seconds: float) -> float | No
 
     ours = grown("server") + grown("generator")
     others = grown("machine") + grown("machine", "stolen_s") - ours
-    return max(0.0, others / (last["at_s"] - first["at_s"]))
+    return max(0.0, others / float(last["at_s"] - first["at_s"]))
 
 
 def _during(samples: list[dict[str, Any]], seconds: float) -> list[dict[str, Any]]:
