@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from emoserve_server.scaling.simulation._forecast import Case, Choice, Floats
 
@@ -27,12 +27,15 @@ def draw_cases(cases: Sequence[Case], slo_s: float, path: Path) -> None:
         top.yaxis.set_major_formatter("{x:,.0f}")
         _pods(middle, hours, case)
         _times(bottom, case, slo_s)
-        for axes in (top, middle):
-            axes.set_ylim(bottom=0)
+        top.set_ylim(bottom=0)
     for axes, label in zip(rows[:, 0], ("requests/s", "pods", "seconds to answer"), strict=True):
         axes.set_ylabel(label)
-    for axes in (rows[1, -1], rows[2, -1]):
-        axes.legend(loc="center right", frameon=False, fontsize=8)
+    for axes in rows[1]:
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.2)
+    for axes in rows[2]:
+        axes.set_ylim(top=axes.get_ylim()[1] * 2)
+    for axes in (*rows[1], *rows[2]):
+        axes.legend(loc="upper left", frameon=False, fontsize=8, ncols=3)
     figure.savefig(path, dpi=110)
 
 
@@ -48,6 +51,7 @@ def _times(axes: Axes, case: Case, slo_s: float) -> None:
     axes.plot(hours, case.p50_s, color=_BLUE, label="median")
     axes.axhline(slo_s, color=_GREEN, linestyle="--", label="objective for p95")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("hours")
