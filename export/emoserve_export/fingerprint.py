@@ -18,7 +18,15 @@ JUDGING = ("budget", "evaluation")  # decide what is published, not how its byte
 
 def tool_versions() -> dict[str, str]:
     """Return the versions of the tools that make a graph."""
-    return {name: importlib.metadata.version(name) for name in TOOLS}
+    return {name: _version(name) for name in TOOLS}
+
+
+def _version(name: str) -> str:
+    """Return an installed version; ONNX Runtime's build for GPUs is another distribution."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version(f"{name}-gpu")
 
 
 def fingerprint(network: Network, **choices: str) -> str:
