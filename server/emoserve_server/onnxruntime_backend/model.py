@@ -23,6 +23,7 @@ import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 
+_CUDA = "CUDAExecutionProvider"
 _LEVELS = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -54,6 +55,7 @@ class TritonPythonModel:
             sess_options=session_options(config),
             providers=_providers(args),
         )
+        _warn_of_cpu(args, self._session)
         self._shapes = {tensor.name: tensor.shape for tensor in self._session.get_inputs()}
         self._served = [output["name"] for output in config["output"]]
         _check_names(config, self._session)
@@ -166,9 +168,20 @@ def _model_path(args: dict[str, str], config: dict[str, Any]) -> Path:
 def _providers(args: dict[str, str]) -> list[Any]:
     cpu = "CPUExecutionProvider"
     on_gpu = args["model_instance_kind"] == "GPU"
-    if on_gpu and "CUDAExecutionProvider" in ort.get_available_providers():
-        return [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]}), cpu]
+    if on_gpu and _CUDA in ort.get_available_providers():
+        if hasattr(ort, "preload_dlls"):  # since 1.21: finds CUDA's libraries among the packages
+            ort.preload_dlls()
+        return [(_CUDA, {"device_id": args["model_instance_device_id"]}), cpu]
     return [cpu]
+
+
+def _warn_of_cpu(args: dict[str, str], session: Any) -> None:
+    """Say so where a GPU was asked for: ONNX Runtime falls back to the CPU without an error."""
+    if args["model_instance_kind"] == "GPU" and session.get_providers()[0] != _CUDA:
+        pb_utils.Logger.log_warn(
+            f"{args['model_name']} runs on the CPU: this ONNX Runtime has no working CUDA "
+            "(onnxruntime-gpu and CUDA's libraries bring it)"
+        )
 
 
 def _check_names(config: dict[str, Any], session: Any) -> None:
