@@ -23,14 +23,13 @@ from typing import Any
 
 from emoserve_loadtests import mix
 from emoserve_loadtests.served import Server
-from emoserve_loadtests.trial import Trial, run_trial
+from emoserve_loadtests.trial import Trial, run_quiet
 
 FORMAT = 1
 # Shares of the closed-loop throughput at which open-loop points are taken.
-SHARES = (0.25, 0.5, 0.7, 0.8, 0.9, 1.0)
-_BROKEN, _TRIALS = 2, 3
-_OTHERS_CORES = 0.25  # what other programs may take of the machine
-_FEWEST = 40  # requests in a stage at the full rate, however slow the pipeline
+SHARES = (0.3, 0.5, 0.7, 0.85, 1.0)
+_BROKEN = 2
+_FEWEST = 30  # requests in a stage at the full rate, however slow the pipeline
 _CALLERS = 8  # enough to keep two cores busy
 _DAY_S, _MONTH_H = 86_400, 730.0
 
@@ -73,34 +72,21 @@ def measure(pipeline: str, slo_p95_s: float, stage_s: float, server: Server, out
     """Return a pipeline's curve, measured on a server that does nothing else.
 
     One trial for each rate, so that no backlog is handed on; over when two rates broke the
-    objective. A trial during which other programs took much of the machine is done again.
+    objective.
     """
     closed = Trial(pipeline, (_CALLERS,), stage_s)
-    most = _quiet(closed, server, out / f"{pipeline}-closed")["total"]["throughput_per_s"]
+    total = run_quiet(closed, server, out / f"{pipeline}-closed").report["total"]
+    most = total["throughput_per_s"]
     opened = Trial(pipeline, (), max(stage_s, _FEWEST / most), loop="open")
     points: list[Point] = []
     for share in SHARES:
         load = opened.at(round(share * most, 3), opened.stage_s)
-        point = _point(_quiet(load, server, out / f"{pipeline}-{share:g}"))
+        point = _point(run_quiet(load, server, out / f"{pipeline}-{share:g}").report)
         points += [point] if point else []
         kept = [one for one in points if one.p95_s <= slo_p95_s and not one.failures]
         if len(points) - len(kept) >= _BROKEN:
             break
     return Curve(pipeline, slo_p95_s, tuple(points))
-
-
-def _quiet(trial: Trial, server: Server, out: Path) -> dict[str, Any]:
-    """The report of the trial that was disturbed least."""
-    reports: list[dict[str, Any]] = []
-    while len(reports) < _TRIALS:
-        reports.append(run_trial(trial, server, out).report)
-        if _others(reports[-1]) <= _OTHERS_CORES:
-            break
-    return min(reports, key=_others)
-
-
-def _others(report: Mapping[str, Any]) -> float:
-    return float(report["server"]["cores_of_others"] or 0.0)
 
 
 def _point(report: Mapping[str, Any]) -> Point | None:

@@ -204,7 +204,7 @@ def _measure(options: argparse.Namespace, rest: list[str]) -> int:
             capacity.measure(name, float(slo_s), options.seconds, server, out)
             for name, slo_s in wanted.items()
         ]
-    if options.keep:
+    if options.keep and options.capacity.is_file():
         there = capacity.read_curves(options.capacity)
         curves = [*(one for one in there if one.pipeline not in wanted), *curves]
     startup_s = options.startup_s or server.startup_s

@@ -22,7 +22,7 @@ from emoserve_loadtests.early_stopping import Verdict, judge, needed_within, pro
 from emoserve_loadtests.media import read_corpus
 from emoserve_loadtests.rows import Rows, latency_s
 from emoserve_loadtests.served import Server
-from emoserve_loadtests.trial import Recording, Trial, run_trial
+from emoserve_loadtests.trial import Recording, Trial, run_quiet
 
 _SPARE = 3  # so many requests may be over the bound before a trial of the usual length fails
 _LARGEST = 2.0**20
@@ -37,6 +37,7 @@ class Tried:
     percentile_ms: float | None
     throughput_per_s: float
     sent_late_p99_ms: float | None
+    cores_of_others: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -76,7 +77,7 @@ def server_scenario(
 
     def attempt(rate: float) -> Tried:
         stage_s = max(trial.stage_s, 1.1 * requests / rate) + trial.settle_s
-        recording = run_trial(trial.at(rate, stage_s), server, out / f"rate-{rate:.3g}")
+        recording = run_quiet(trial.at(rate, stage_s), server, out / f"rate-{rate:.3g}")
         recordings.append(recording)
         return _tried(rate, recording, bound_s, p)
 
@@ -105,13 +106,14 @@ def _tried(rate: float, recording: Recording, bound_s: float, p: float) -> Tried
         percentile_ms=at_ms if np.isfinite(at_ms) else None,
         throughput_per_s=total["throughput_per_s"],
         sent_late_p99_ms=total["sent_late_p99_ms"],
+        cores_of_others=recording.cores_of_others,
     )
 
 
 def offline_scenario(trial: Trial, server: Server, out: Path, callers: int) -> dict[str, Any]:
     """Return the throughput when there is always more to do: `callers` at a time."""
     reference, _ = _reference(trial, server)
-    recording = run_trial(
+    recording = run_quiet(
         trial.at(callers, trial.stage_s + trial.settle_s), server, out / "offline"
     )
     total = recording.report["total"]
@@ -126,7 +128,7 @@ def offline_scenario(trial: Trial, server: Server, out: Path, callers: int) -> d
 def single_stream_scenario(trial: Trial, server: Server, out: Path, p: float) -> dict[str, Any]:
     """Return the latency that is proved to hold the p-percentile for one caller."""
     reference, _ = _reference(trial, server)
-    recording = run_trial(
+    recording = run_quiet(
         trial.at(1, trial.stage_s + trial.settle_s), server, out / "single-stream"
     )
     rows = _counted(recording.rows)
