@@ -158,6 +158,7 @@ class Serving:
 
     Attributes:
         max_batch_size: 0 where the first axis is not a batch.
+        preferred_batch_size: waiting requests go in batches of this many. 0: all that wait.
         instances: copies on a CPU; each runs with `threads` intra-op threads.
         max_queue_size: requests that may wait; more are refused at once. 0: no bound.
         timeout_us: longest wait in the queue before a request is refused. 0: no bound.
@@ -165,6 +166,7 @@ class Serving:
     """
 
     max_batch_size: int = 64
+    preferred_batch_size: int = 0
     instances: int = 1
     threads: int = 1
     max_queue_size: int = 256

@@ -80,6 +80,18 @@ def test_profile_gpu_batches_networks_across_callers() -> None:
     assert names == ["text_tokens", "text_net", "text_answer"]
 
 
+def test_callers_share_a_batch_as_far_as_it_pays() -> None:
+    """On a CPU a batch is worked off one by one; a GPU takes all that waits at once."""
+    preferred = {
+        (step.name, profile): list(step_config(step, profile).dynamic_batching.preferred_batch_size)
+        for step in STEPS
+        for profile in ("cpu", "gpu")
+    }
+    assert preferred["face", "cpu"] == [4]
+    assert preferred["text", "cpu"] == [8]
+    assert not any(sizes for (_, profile), sizes in preferred.items() if profile == "gpu")
+
+
 def test_no_inner_tensor_of_the_ensemble_is_an_output_too() -> None:
     ensemble = step_config(TEXT, "gpu")
     read = {name for step in ensemble.ensemble_scheduling.step for name in step.input_map.values()}

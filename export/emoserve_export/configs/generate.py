@@ -61,6 +61,8 @@ def step_config(step: Step, profile: Profile) -> pb.ModelConfig:
     group.kind, group.count = pb.ModelInstanceGroup.KIND_CPU, step.serving.instances
     if profile == "cpu":
         warm_step(config)
+    else:  # a GPU's networks take all that waits
+        config.dynamic_batching.ClearField("preferred_batch_size")
     return config
 
 
@@ -99,6 +101,8 @@ def _queue(config: pb.ModelConfig, serving: Serving) -> None:
     """
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = 0
+    if serving.preferred_batch_size:
+        batching.preferred_batch_size.append(serving.preferred_batch_size)
     policy = batching.default_queue_policy
     policy.timeout_action = pb.ModelQueuePolicy.REJECT
     policy.max_queue_size = serving.max_queue_size

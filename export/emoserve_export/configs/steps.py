@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from emoserve_export.declaration import Serving, Tensor, axes
 
 _DEFAULT = Serving(max_batch_size=32)
+# Preferred batches are as large as pays on a CPU, no larger: who shares a batch waits for all of it
+# (docs/decisions.md 8).
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ FACE = Step(
         _floats("emotion", "faces", classes=7),
         _floats("embedding", "faces", embedding=128),
     ),
-    Serving(max_batch_size=32, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=4, instances=2),
     _FACE_NETWORKS,
 )
 SPEECH = Step(
@@ -63,7 +65,7 @@ SPEECH = Step(
     "Speech",
     (_bytes("audio"),),
     (_bytes("answer"), _floats("emotion", classes=7), _floats("embedding", embedding=128)),
-    Serving(max_batch_size=32, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=2, instances=2),
     ("voice_net", "speech_net"),
 )
 TEXT = Step(
@@ -76,7 +78,7 @@ TEXT = Step(
         _floats("sentiment", classes=3),
         _floats("embedding", embedding=128),
     ),
-    Serving(max_batch_size=32, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=8, instances=2),
     ("text_net",),
 )
 EMOTION = Step(
@@ -93,7 +95,7 @@ EMOTION = Step(
         _floats("sentiment", classes=3),
         _floats("presence", modality=3),
     ),
-    Serving(max_batch_size=32, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=2, instances=2),
     (*_ALL_NETWORKS, "voice_net"),
 )
 VIDEO = Step(
