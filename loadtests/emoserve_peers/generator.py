@@ -32,12 +32,14 @@ class Load:
         latencies_s: float64 [answers], of the good ones.
         errors: answers with another status than 200, and broken connections.
         generator_s: processor seconds of the generator per answer.
+        others_cores: cores that programs of others kept busy meanwhile.
     """
 
     rate_hz: float
     latencies_s: npt.NDArray[np.float64]
     errors: int
     generator_s: float = 0.0
+    others_cores: float = 0.0
 
     def percentile_ms(self, percent: float) -> float:
         """Return a latency's percentile; NaN without any answer."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from emoserve_peers.records import Record
 from emoserve_peers.rounds import Series, ratio
-from emoserve_peers.systems import EMBEDDED, LIMIT, OURS, PARTS, PEERS, TUNED
+from emoserve_peers.systems import EMBEDDED, LIMIT, OURS, PARTS, PEERS, PROCESSES, TUNED
 from emoserve_peers.tables import title
 
 IDLE_CORE = 0.02
@@ -30,8 +30,8 @@ Judge: TypeAlias = Callable[[Systems], Goal | None]
 def goals(records: Mapping[str, Record]) -> Iterator[Goal]:
     """Give the goals that the records can judge."""
     for workload, callers, judge in JUDGED:
-        record = records.get(workload)
-        goal = judge(record.series[callers]) if record and callers in record.series else None
+        systems = records[workload].series.get(callers, {}) if workload in records else {}
+        goal = judge(systems) if {EMBEDDED, LIMIT} <= set(systems) else None
         if goal:
             yield Goal(f"`{workload}`, {callers} callers: {goal.wanted}", goal.measured, goal.met)
     for record in records.values():
@@ -50,8 +50,11 @@ def _of(reference: str, least: float) -> Judge:
         if reference not in systems:
             return None
         name, got = ours(systems, systems[reference])
-        wanted = f"at least {least:g} x «{title(reference)}»"
-        return Goal(wanted, f"{got:.2f} ({title(name)})", got >= least)
+        measured = f"{got:.2f} ({title(name)}"
+        if reference == LIMIT:
+            _, apart = ours(systems, systems[PROCESSES])
+            measured += f"; {apart:.2f} x «{title(PROCESSES)}»"
+        return Goal(f"at least {least:g} x «{title(reference)}»", f"{measured})", got >= least)
 
     return judge
 

@@ -1,6 +1,7 @@
 """What a server's processes take of the machine, read from /proc."""
 
 import os
+import resource
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -42,6 +43,34 @@ def processor_s(pids: Iterable[int]) -> float:
     """Return the processor seconds that processes have used."""
     stats = [_stat(pid) for pid in pids]
     return sum(int(fields[11]) + int(fields[12]) for fields in stats if fields) / _TICK_HZ
+
+
+class Others:
+    """What others than this process and its descendants use of the machine, since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._busy_s, self._own_s = _busy_s(), _own_s()
+
+    @property
+    def cores(self) -> float:
+        """Cores that others kept busy in the mean; stolen time of a virtual machine is theirs."""
+        others_s = (_busy_s() - self._busy_s) - (_own_s() - self._own_s)
+        return max(0.0, others_s / (time.monotonic() - self._began))
+
+
+def _busy_s() -> float:
+    """Return the seconds that all processors together were busy, stolen time included."""
+    user, nice, system, _, _, irq, soft, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + soft + steal) / _TICK_HZ
+
+
+def _own_s() -> float:
+    """Return what this process, its living descendants and its ended children have used."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return processor_s(family(os.getpid())) + ended.ru_utime + ended.ru_stime
 
 
 def idle_shares(families: Mapping[str, Iterable[int]], seconds: float) -> dict[str, float]:

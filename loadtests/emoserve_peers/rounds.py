@@ -1,11 +1,15 @@
 """Interleaved rounds, and what they say: medians of ratios taken within one round."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TypeAlias
 
 from emoserve_peers.generator import Load
+from emoserve_peers.processes import Others
+
+QUIET_CORES = 0.1  # more than this of others' programs spoils a measurement
+TRIES = 3
 
 Measure: TypeAlias = Callable[[int], Load]  # of a round's number
 
@@ -19,6 +23,7 @@ class Series:
         p50_ms, p95_ms: percentiles of the latency.
         errors: in all rounds.
         generator_us: processor time of the generator per answer.
+        others_cores: cores that programs of others kept busy.
     """
 
     rates_hz: list[float] = field(default_factory=list)
@@ -26,6 +31,7 @@ class Series:
     p95_ms: list[float] = field(default_factory=list)
     errors: int = 0
     generator_us: list[float] = field(default_factory=list)
+    others_cores: list[float] = field(default_factory=list)
 
     def add(self, load: Load) -> None:
         self.rates_hz.append(load.rate_hz)
@@ -33,6 +39,7 @@ class Series:
         self.p95_ms.append(load.percentile_ms(95))
         self.errors += load.errors
         self.generator_us.append(load.generator_s * 1e6)
+        self.others_cores.append(load.others_cores)
 
     @property
     def rate_hz(self) -> float:
@@ -43,6 +50,23 @@ class Series:
         """Return each round's rate over the reference's rate in the same round."""
         pairs = zip(self.rates_hz, reference.rates_hz, strict=True)
         return [own / other for own, other in pairs]
+
+
+def undisturbed(measure: Measure) -> Measure:
+    """Return a measure that tries again where others' programs took part of the machine.
+
+    Of `TRIES` the least disturbed counts.
+    """
+
+    def measured(number: int) -> Load:
+        tries: list[Load] = []
+        while not tries or (len(tries) < TRIES and tries[-1].others_cores > QUIET_CORES):
+            others = Others()
+            load = measure(number)
+            tries.append(replace(load, others_cores=others.cores))
+        return min(tries, key=lambda load: load.others_cores)
+
+    return measured
 
 
 def interleaved(

@@ -14,7 +14,7 @@ from emoserve_peers.limit import Limit, limit
 from emoserve_peers.messages import PROTOCOLS
 from emoserve_peers.payloads import Workload
 from emoserve_peers.records import Footprint, Record
-from emoserve_peers.rounds import Measure, interleaved
+from emoserve_peers.rounds import Measure, interleaved, undisturbed
 from emoserve_peers.servers import Running
 from emoserve_peers.systems import EMBEDDED, LIMIT, LIMITS, SERVERS, SYSTEMS, TUNED
 
@@ -111,7 +111,9 @@ class Session:
     def measure(self, plan: Plan, done: Callable[[], None]) -> None:
         """Measure all rounds; `done` is called after each measurement."""
         for callers in plan.callers:
-            measures = self._measures(plan, callers)
+            measures = {
+                name: undisturbed(one) for name, one in self._measures(plan, callers).items()
+            }
             self.record.series[callers] = interleaved(measures, plan.rounds, done)
         for name, running in self._running.items():
             memory = processes.memory_mb(processes.family(running.root))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 CORES = 2
 LIMIT = "limit"  # what all ratios are taken to
+PROCESSES = "limit-processes"  # the same without a shared interpreter lock
 PARTS = "parts"
 EMBEDDED, TUNED = "emoserve", "emoserve-tuned"
 OURS = (EMBEDDED, "emoserve-grpc")
@@ -120,7 +121,7 @@ SERVERS: Mapping[str, Server] = {
 
 LIMITS: Mapping[str, NoServer] = {
     LIMIT: NoServer("no server, a thread per core"),
-    "limit-processes": NoServer("no server, a process per core", CORES, 1),
+    PROCESSES: NoServer("no server, a process per core", CORES, 1),
     PARTS: NoServer("no server, the three parts one by one, not fused", pipeline="parts"),
 }
 

@@ -7,9 +7,18 @@ from statistics import median
 from rich.table import Table
 
 from emoserve_peers.rounds import Series, ratio
-from emoserve_peers.systems import LIMIT, LIMITS, SYSTEMS
+from emoserve_peers.systems import LIMIT, LIMITS, PROCESSES, SYSTEMS
 
-COLUMNS = ("callers", "server", "x limit", "lowest to highest", "answers/s", "p50 ms", "p95 ms")
+COLUMNS = (
+    "callers",
+    "server",
+    "x limit",
+    "lowest to highest",
+    "x processes",
+    "answers/s",
+    "p50 ms",
+    "p95 ms",
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +28,7 @@ class Row:
     Attributes:
         ratio: median over the rounds of its rate over the limit's rate in the same round.
         span: the lowest and the highest round's ratio.
+        of_processes: the same ratio to «a process per core».
         rate_hz, p50_ms, p95_ms: medians over the rounds.
     """
 
@@ -26,6 +36,7 @@ class Row:
     system: str
     ratio: float
     span: tuple[float, float]
+    of_processes: float
     rate_hz: float
     p50_ms: float
     p95_ms: float
@@ -51,6 +62,7 @@ def rows(series: Mapping[int, Mapping[str, Series]]) -> Iterator[Row]:
                 name,
                 ratio(own, systems[LIMIT]),
                 (min(ratios), max(ratios)),
+                ratio(own, systems[PROCESSES]),
                 own.rate_hz,
                 median(own.p50_ms),
                 median(own.p95_ms),
@@ -66,6 +78,7 @@ def cells(row: Row) -> tuple[str, ...]:
         row.title,
         f"{row.ratio:.2f}",
         f"{low:.2f} to {high:.2f}",
+        f"{row.of_processes:.2f}",
         f"{row.rate_hz:.4g}",
         f"{row.p50_ms:.3g}",
         f"{row.p95_ms:.3g}",
