@@ -15,7 +15,7 @@ import pytest
 
 from emoserve_loadtests.cli import parser
 from emoserve_loadtests.media import read_corpus
-from emoserve_loadtests.perf_analyzer import write_tensors
+from emoserve_loadtests.perf_analyzer import _long_enough, write_tensors
 from emoserve_loadtests.rows import Rows, latency_s
 from emoserve_loadtests.scenarios import offline_scenario
 from emoserve_loadtests.schedule import arrivals, make_schedule
@@ -172,3 +172,10 @@ def test_every_command_explains_itself(command: str) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "--" in done.stdout
+
+
+def test_rounds_are_long_enough_for_perf_analyzer() -> None:
+    # 8 callers at 200/s: a window of 2 s holds 400 requests, 2 % of which are in flight at its end
+    assert _long_enough(1, 8, 200) == pytest.approx(6)
+    assert _long_enough(9, 8, 200) == 9
+    assert _long_enough(1, 8, 1) == 30
