@@ -164,8 +164,8 @@ def compare(models: Sequence[str], callers: Sequence[int], rounds: int, seconds:
 def _long_enough(seconds: float, callers: int, per_s: float) -> float:
     """How long a round must be.
 
-    perf_analyzer counts a request only where it begins and ends in one window, so those in flight at
-    its edges are lost; they must be few.
+    perf_analyzer counts a request only where it begins and ends in one window, so those in flight
+    at its edges are lost; they must be few.
     """
     return min(max(seconds, _WINDOWS * callers / (_LOST * per_s)), _LONGEST_S)
 
