@@ -66,6 +66,7 @@ class VoiceDetector:
         self._waiting = np.zeros(0, np.float32)  # samples not yet a whole window
         self._kept = np.zeros(0, np.float32)  # samples an utterance may still need
         self._kept_from = 0  # sample index of _kept[0]
+        self._given = 0  # samples of the sound so far
         self._seen = 0  # windows seen
         self._first: int | None = None  # first window of the utterance in progress
         self._last = 0  # its last speech window
@@ -80,6 +81,10 @@ class VoiceDetector:
 
     def feed(self, samples: Floats) -> Iterator[Utterance]:
         """Yield the utterances that these samples complete: float32 [samples], 16 000 Hz mono."""
+        self._given += len(samples)
+        yield from self._take(samples)
+
+    def _take(self, samples: Floats) -> Iterator[Utterance]:
         self._kept = np.concatenate([self._kept, samples])
         self._waiting = np.concatenate([self._waiting, samples])
         count = len(self._waiting) // WINDOW
@@ -93,7 +98,7 @@ class VoiceDetector:
         """Yield what the end of the sound completes."""
         if len(self._waiting):
             missing = np.zeros(WINDOW - len(self._waiting), np.float32)
-            yield from self.feed(missing)
+            yield from self._take(missing)  # not part of the sound: no utterance reaches into it
         if self._first is not None:
             yield from self._close()
 
@@ -143,7 +148,7 @@ class VoiceDetector:
     def _cut(self, first: int, stop: int) -> Utterance:
         pad = int(self._settings.pad_s * RATE_HZ)
         begin = max(first * WINDOW - pad, self._kept_from)
-        end = min(stop * WINDOW + pad, self._kept_from + len(self._kept))
+        end = min(stop * WINDOW + pad, self._given)
         samples = self._kept[begin - self._kept_from : end - self._kept_from]
         start_s = self._start_s + begin / RATE_HZ
         return Utterance(start_s, start_s + len(samples) / RATE_HZ, samples)
