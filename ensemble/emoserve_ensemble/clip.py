@@ -5,7 +5,7 @@ utterance is answered as soon as both streams have passed its end. Only compact 
 sound or pictures.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from emoserve_ensemble import answers, emotion, speech, text
 from emoserve_ensemble.arrays import Floats
 from emoserve_ensemble.clip_settings import ClipSettings
 from emoserve_ensemble.clip_summary import ClipSummary
-from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.errors import Cancelled, InputError, never, while_wanted
 from emoserve_ensemble.fusion import Absent, Evidence, Moment, fuse
 from emoserve_ensemble.media import RATE_HZ, Frame, MediaEvent, MediaInfo, Sound
 from emoserve_ensemble.networks import ask_many
@@ -59,32 +59,30 @@ def analyze_clip(
     settings: ClipSettings | None = None,
     *,
     transcript: str | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    cancelled: Cancelled = never,
 ) -> Iterator[answers.Json]:
     """Yield `{"utterance": …}` for each, in order of time, then `{"summary": …, "models": …}`.
-
-    Stops without a summary once `cancelled()` is true.
 
     Args:
         data: the file's bytes, any accepted container.
         transcript: the words said, as plain text, SRT or WebVTT.
+        cancelled: looked at between events and while others work for us.
 
     Raises:
+        CallerGoneError: `cancelled()` became true; the work has been stopped.
         InputError: the media cannot be used, or nothing in it can be analysed.
     """
     settings = settings or ClipSettings()
-    segmenter, texts = _segmentation(data, tools, transcript)
-    with tools.decoder.open(data, tools.limits, settings.sampling) as reader:
-        analysis = _Analysis(reader.info, tools, settings, segmenter, texts)
-        for event in reader.events():
-            if cancelled():
-                return
+    segmenter, texts = _segmentation(data, tools, transcript, cancelled)
+    with tools.decoder.open(data, tools.limits, settings.sampling, cancelled) as reader:
+        analysis = _Analysis(reader.info, tools, settings, segmenter, texts, cancelled)
+        for event in while_wanted(reader.events(), cancelled):
             yield from analysis.take(event)
         yield from analysis.finish()
 
 
 def _segmentation(
-    data: bytes, tools: Tools, transcript: str | None
+    data: bytes, tools: Tools, transcript: str | None, cancelled: Cancelled
 ) -> tuple[Segmenter, Iterator[str] | None]:
     """Return what cuts the sound, and the given text of each utterance."""
     if transcript is None:
@@ -92,17 +90,18 @@ def _segmentation(
     if is_timed(transcript):
         cues = read_cues(transcript)
         return CueSegmenter(cues), iter([cue.text for cue in cues])
-    durations_s = [found.end_s - found.start_s for found in _first_pass(data, tools)]
+    durations_s = [found.end_s - found.start_s for found in _first_pass(data, tools, cancelled)]
     return VoiceDetector(tools.networks), iter(share_out(transcript, durations_s or [1.0]))
 
 
-def _first_pass(data: bytes, tools: Tools) -> list[Utterance]:
+def _first_pass(data: bytes, tools: Tools, cancelled: Cancelled) -> list[Utterance]:
     """Return the utterances without their sound: a pass over the sound alone."""
-    with tools.decoder.open(data, tools.limits) as reader:
+    with tools.decoder.open(data, tools.limits, cancelled=cancelled) as reader:
         if not reader.info.has_sound:
             return []
         detector = VoiceDetector(tools.networks)
-        pieces = (event.samples for event in reader.events() if isinstance(event, Sound))
+        events = while_wanted(reader.events(), cancelled)
+        pieces = (event.samples for event in events if isinstance(event, Sound))
         found = [u for piece in pieces for u in detector.feed(piece)] + [*detector.finish()]
     return [replace(utterance, samples=np.zeros(0, np.float32)) for utterance in found]
 
@@ -117,12 +116,14 @@ class _Analysis:
         settings: ClipSettings,
         segmenter: Segmenter,
         texts: Iterator[str] | None,
+        cancelled: Cancelled,
     ) -> None:
         self._info = info
         self._tools = tools
         self._settings = settings
         self._segmenter = segmenter
         self._texts = texts
+        self._cancelled = cancelled
         looking = info.has_pictures and settings.frame_rate_hz > 0
         self._sightings = Sightings(tools.networks, settings) if looking else None
         self._waiting: list[_Heard] = []
@@ -143,10 +144,10 @@ class _Analysis:
 
     def finish(self) -> Iterator[answers.Json]:
         """Yield the utterances still waiting, then the summary."""
-        self._waiting += map(self._listen, self._segmenter.finish())
+        self._waiting += map(self._listen, while_wanted(self._segmenter.finish(), self._cancelled))
         if not self._waiting and not self._summary.utterances:
             self._waiting.append(self._without_speech())
-        for heard in self._waiting:
+        for heard in while_wanted(self._waiting, self._cancelled):
             yield self._answer(heard)
         persons = self._sightings.persons if self._sightings else []
         models = {"models": dict(self._tools.networks.versions)}
@@ -195,7 +196,7 @@ class _Analysis:
             return next(self._texts, ""), "given"
         if self._tools.transcriber is None or not self._settings.transcribe:
             return "", ""
-        words = self._tools.transcriber.words(samples)
+        words = self._tools.transcriber.words(samples, self._cancelled)
         return " ".join(word.text for word in words), self._tools.transcriber.name
 
     def _without_speech(self) -> _Heard:

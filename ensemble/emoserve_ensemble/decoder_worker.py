@@ -3,50 +3,33 @@
 python -m emoserve_ensemble.decoder_worker SOCKET
 """
 
-import ctypes
-import json
 import os
 import resource
-import signal
 import socket
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import Any, BinaryIO
 
+from emoserve_ensemble.child import confine, serve
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.media import MediaReader, Sampling, Sound
 from emoserve_ensemble.wire import send
 
-_PR_SET_PDEATHSIG = 1
 _MAX_MEMORY_BYTES = 4 * 2**30
-_JOB_BYTES = 1024
 
 
 def main(argv: list[str]) -> int:
     """Decode one clip after the other until the parent closes the socket."""
-    _confine()
-    parent = socket.socket(fileno=int(argv[0]))
-    while True:
-        message, files, _, _ = socket.recv_fds(parent, _JOB_BYTES, 1)
-        if not message or not files:
-            return 0
-        with os.fdopen(files[0], "rb") as media:
-            _answer(parent, media, json.loads(message))
-
-
-def _confine() -> None:
-    """Die with the parent, own little memory, write no files, leave no core."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    confine()
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(1)
+    serve(argv[0], _answer)
+    return 0
 
 
-def _answer(parent: socket.socket, media: Any, job: dict[str, Any]) -> None:
+def _answer(parent: socket.socket, job: dict[str, Any], media: BinaryIO) -> None:
     try:
-        media.seek(0)
         reader = MediaReader(media, Limits(**job["limits"]), Sampling(**job["sampling"]))
         with reader:
             send(parent, {"kind": "info", "info": asdict(reader.info)})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from emoserve_ensemble import answers
 from emoserve_ensemble.decoder import decode_sound
-from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.errors import Cancelled, InputError, never
 from emoserve_ensemble.media import RATE_HZ
 from emoserve_ensemble.tools import Tools
 from emoserve_ensemble.transcription import Transcriber, Word
@@ -46,19 +46,25 @@ def _word(word: Word) -> answers.Json:
     return {"text": word.text} | times
 
 
-def transcribe(data: bytes, tools: Tools, transcriber: Transcriber) -> Transcript | InputError:
-    """Return what is said in an encoded sound, or why it cannot be used."""
+def transcribe(
+    data: bytes, tools: Tools, transcriber: Transcriber, cancelled: Cancelled = never
+) -> Transcript | InputError:
+    """Return what is said in an encoded sound, or why it cannot be used.
+
+    Raises:
+        CallerGoneError: `cancelled()` became true; the work has been stopped.
+    """
     try:
-        samples = decode_sound(data, tools.decoder, tools.limits)
+        samples = decode_sound(data, tools.decoder, tools.limits, cancelled)
     except InputError as error:
         return error
     utterances = find_utterances(samples, tools.networks)
-    spoken = [(u.start_s, u.end_s, _timed(u, transcriber)) for u in utterances]
+    spoken = [(u.start_s, u.end_s, _timed(u, transcriber, cancelled)) for u in utterances]
     return Transcript(len(samples) / RATE_HZ, transcriber.name, spoken)
 
 
-def _timed(utterance: Utterance, transcriber: Transcriber) -> list[Word]:
+def _timed(utterance: Utterance, transcriber: Transcriber, cancelled: Cancelled) -> list[Word]:
     """Return an utterance's words with times from the sound's start."""
     shift_s = utterance.start_s
-    words = transcriber.words(utterance.samples)
+    words = transcriber.words(utterance.samples, cancelled)
     return [Word(word.text, word.start_s + shift_s, word.end_s + shift_s) for word in words]

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from emoserve_ensemble.arrays import Floats
+from emoserve_ensemble.errors import CallerGoneError, Cancelled, never
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,17 @@ class Transcriber(Protocol):
     @property
     def name(self) -> str: ...
 
-    def words(self, samples: Floats) -> list[Word]:
-        """Return the words said; `samples` is float32 [samples], 16 000 Hz mono."""
+    def words(self, samples: Floats, cancelled: Cancelled = never) -> list[Word]:
+        """Return the words said; `samples` is float32 [samples], 16 000 Hz mono.
+
+        Raises:
+            CallerGoneError: it saw `cancelled()`; each recogniser says when it looks.
+        """
         ...
 
 
 class PocketSphinx:
-    """The embedded default. Loading takes about a second; one utterance at a time."""
+    """The embedded default. Loading takes about a second; an utterance begun is finished."""
 
     name = "pocketsphinx"
     _FRAME_S = 0.01
@@ -46,7 +51,9 @@ class PocketSphinx:
             samprate=16000.0, cmn="batch", maxhmmpf=self._MOST_HYPOTHESES, loglevel="FATAL"
         )
 
-    def words(self, samples: Floats) -> list[Word]:
+    def words(self, samples: Floats, cancelled: Cancelled = never) -> list[Word]:
+        if cancelled():
+            raise CallerGoneError
         if len(samples) < 1600:
             return []
         pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()

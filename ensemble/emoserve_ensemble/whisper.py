@@ -10,6 +10,7 @@ Radford et al. 2022, «Robust Speech Recognition via Large-Scale Weak Supervisio
 from pathlib import Path
 
 from emoserve_ensemble.arrays import Floats
+from emoserve_ensemble.errors import CallerGoneError, Cancelled, never
 from emoserve_ensemble.transcription import Word
 
 _NEEDED = ("model.bin", "tokenizer.json")
@@ -47,8 +48,12 @@ class Whisper:
             str(folder), device="cpu", cpu_threads=threads, local_files_only=True
         )
 
-    def words(self, samples: Floats) -> list[Word]:
-        """Return the words said; `samples` is float32 [samples], 16 000 Hz mono."""
+    def words(self, samples: Floats, cancelled: Cancelled = never) -> list[Word]:
+        """Return the words said; `samples` is float32 [samples], 16 000 Hz mono.
+
+        Raises:
+            CallerGoneError: `cancelled()` was true before one of the model's segments (up to 30 s).
+        """
         if not len(samples):
             return []
         segments, _ = self._model.transcribe(
@@ -57,9 +62,13 @@ class Whisper:
             word_timestamps=True,
             condition_on_previous_text=False,
         )
-        return [
-            Word(word.word.strip(), float(word.start), float(word.end))
-            for segment in segments
-            for word in segment.words or []
-            if word.word.strip()
-        ]
+        words: list[Word] = []
+        for segment in segments:  # each is recognised when it is asked for
+            if cancelled():
+                raise CallerGoneError
+            words += [
+                Word(word.word.strip(), float(word.start), float(word.end))
+                for word in segment.words or []
+                if word.word.strip()
+            ]
+        return words

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emoserve_ensemble.decoder import DecoderProcess, LocalDecoder, decode_sound
-from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.errors import CallerGoneError, InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.media import Frame, Sampling, Sound
 
@@ -43,7 +43,7 @@ def test_both_decoders_give_the_same_events(decoder, mp4) -> None:
 
 def test_errors_come_back_as_they_are_and_the_child_lives_on(decoder, wav) -> None:
     decode_sound(wav(TONE), decoder, Limits())
-    child = decoder._child._process.pid
+    child = decoder._child.pid
     for data, reason in [
         (b"", "empty"),
         (b"text", "unsupported"),
@@ -53,33 +53,46 @@ def test_errors_come_back_as_they_are_and_the_child_lives_on(decoder, wav) -> No
             decode_sound(data, decoder, Limits())
         assert caught.value.reason == reason
     assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
-    assert decoder._child._process.pid == child
+    assert decoder._child.pid == child
 
 
 def test_a_crash_loses_one_request_only(decoder, mp4, wav) -> None:
     long = np.tile(TONE, 20)  # more than a socket holds: the child is still at work
     with decoder.open(mp4(40.0, long), Limits(), Sampling(2)) as reader:
-        os.kill(decoder._child._process.pid, signal.SIGSEGV)
+        os.kill(decoder._child.pid, signal.SIGSEGV)
         with pytest.raises(InputError, match="crashed"):
             list(reader.events())
     assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
 
 
-def test_a_hang_ends_at_the_bound(wav) -> None:
-    decoder = DecoderProcess(stall_s=0.5)
+def test_a_hang_ends_at_the_bound(decoder, wav) -> None:
     decode_sound(wav(TONE), decoder, Limits())
-    os.kill(decoder._child._process.pid, signal.SIGSTOP)
-    with pytest.raises(InputError) as caught:
+    os.kill(decoder._child.pid, signal.SIGSTOP)
+    decoder._stall_s = 0.5  # now that the child has started, which takes longer
+    with pytest.raises(InputError, match=r"gave nothing for 0\.5 s") as caught:
         decode_sound(wav(TONE), decoder, Limits())
     assert caught.value.reason == "timeout"
+    decoder._stall_s = 10
     assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
-    decoder.close()
+
+
+def test_a_caller_who_goes_away_stops_the_decoder(decoder, mp4) -> None:
+    gone = False
+    data = mp4(40.0, np.tile(TONE, 20))
+    with decoder.open(data, Limits(), Sampling(2), lambda: gone) as reader:
+        events = reader.events()
+        next(events)
+        os.kill(decoder._child.pid, signal.SIGSTOP)  # as one that works long on the next event
+        gone = True
+        with pytest.raises(CallerGoneError):
+            list(events)
+        assert not decoder._child.alive
 
 
 def test_an_abandoned_clip_stops_the_work(decoder, mp4, wav) -> None:
     with decoder.open(mp4(2.0, TONE), Limits(), Sampling(2)) as reader:
         next(reader.events())
-        child = decoder._child._process.pid
+        child = decoder._child.pid
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and Path(f"/proc/{child}").exists():
         time.sleep(0.01)

@@ -38,6 +38,11 @@ def rejected(model: str, request: Any, reason: str, message: str) -> None:
     pb_utils.Logger.log_info(_line(model, request, "rejected", reason=reason, message=message))
 
 
+def cancelled(model: str, request: Any) -> None:
+    """Log that the caller went away, and the work was stopped."""
+    pb_utils.Logger.log_info(_line(model, request, "cancelled"))
+
+
 def failed(model: str, request: Any, error: BaseException) -> None:
     """Log a fault of ours."""
     pb_utils.Logger.log_error(_line(model, request, "failed", message=repr(error)))

@@ -29,6 +29,10 @@ class StepMetrics:
         """Count an input that could not be used."""
         self._add("emoserve_rejected_inputs_total", "Inputs that could not be used.", reason=reason)
 
+    def cancelled(self) -> None:
+        """Count a request whose caller went away while it was worked on."""
+        self._add("emoserve_cancelled_total", "Requests whose callers went away meanwhile.")
+
     def looked(self, frames: int, faces: int) -> None:
         """Count pictures or frames looked at, and the faces in them."""
         self._add("emoserve_frames_total", "Pictures and frames looked at.", frames)

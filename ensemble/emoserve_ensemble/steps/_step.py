@@ -13,16 +13,15 @@ import triton_python_backend_utils as pb_utils
 from emoserve_ensemble import answers
 from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.decoder import DecoderProcess
-from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.errors import CallerGoneError, InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
+from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
 from emoserve_ensemble.served import ServedNetworks
 from emoserve_ensemble.steps import _log as log
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_ensemble.tools import Tools
-from emoserve_ensemble.transcription import PocketSphinx, Transcriber
-from emoserve_ensemble.whisper import Whisper
 
 Member = TypeVar("Member")
 Answer = TypeVar("Answer")
@@ -62,15 +61,12 @@ class StepConfig:
             limits=Limits.from_parameters(self.parameters),
         )
 
-    def transcriber(self) -> Transcriber:
+    def transcriber(self) -> RecogniserProcess:
         """Return the recogniser that the config names: `pocketsphinx`, or `whisper`."""
         name = self.parameters.get("transcriber", "pocketsphinx")
-        if name == "pocketsphinx":
-            return PocketSphinx()
-        if name == "whisper":
-            folder = self.repository / self.parameters.get("whisper_folder", "whisper")
-            return Whisper(folder, self.parameters.get("language"))
-        raise ValueError(f"parameter transcriber is {name!r}; pocketsphinx and whisper are known")
+        folder = self.repository / self.parameters.get("whisper_folder", "whisper")
+        language = self.parameters.get("language")
+        return RecogniserProcess(Recogniser(name, str(folder), language))
 
     def _tokenizer(self) -> Tokenizer:
         """Return the tokenizer that the export put beside `text_tokens`."""
@@ -152,6 +148,9 @@ class Step(Generic[Member, Answer]):
         if isinstance(error, InputError):
             self.metrics.rejected(error.reason)
             log.rejected(self.model, request, error.reason, error.message)
+        elif isinstance(error, CallerGoneError):
+            self.metrics.cancelled()
+            log.cancelled(self.model, request)
         else:
             log.failed(self.model, request, error)
 
@@ -196,7 +195,11 @@ def refused(error: InputError) -> Any:
 
 
 def failed(error: Exception) -> Any:
-    """Return the response to a request that met a fault of ours."""
+    """Return the response to a request that met a fault of ours, or that its caller cancelled."""
+    if isinstance(error, CallerGoneError):
+        return pb_utils.InferenceResponse(
+            error=pb_utils.TritonError(str(error), pb_utils.TritonError.CANCELLED)
+        )
     message = f"internal error, {type(error).__name__}: {error}"
     return pb_utils.InferenceResponse(
         error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL)

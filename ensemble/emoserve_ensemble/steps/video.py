@@ -11,7 +11,7 @@ import triton_python_backend_utils as pb_utils
 
 from emoserve_ensemble import answers, clip
 from emoserve_ensemble.clip_settings import ClipSettings
-from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.errors import CallerGoneError, InputError
 from emoserve_ensemble.steps import _log as log
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.steps._step import StepConfig, column, failed, refused
@@ -27,8 +27,9 @@ class Video:
         config = StepConfig.from_args(args)
         self.model = args["model_name"]
         self.metrics = StepMetrics(self.model)
+        self.transcriber = config.transcriber()
         tools = config.tools(clip.NETWORKS, reads_text=True)
-        self.tools = replace(tools, transcriber=config.transcriber())
+        self.tools = replace(tools, transcriber=self.transcriber)
 
     def is_ready(self) -> bool:
         """Tell whether the step can answer; newer Tritons ask. The golden check ran at load."""
@@ -37,6 +38,7 @@ class Video:
     def finalize(self) -> None:
         """End what the step started; Triton calls this once."""
         self.tools.decoder.close()
+        self.transcriber.close()
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Answer each request through its response sender, until done or cancelled."""
@@ -49,6 +51,9 @@ class Video:
                 self.metrics.rejected(error.reason)
                 log.rejected(self.model, request, error.reason, error.message)
                 sender.send(refused(error))
+            except CallerGoneError:
+                self.metrics.cancelled()
+                log.cancelled(self.model, request)
             except Exception as error:  # noqa: BLE001  the Triton boundary
                 log.failed(self.model, request, error)
                 sender.send(failed(error))

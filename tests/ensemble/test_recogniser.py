@@ -1,0 +1,73 @@
+"""The recogniser in a child gives the words of the one in this process, and can be stopped."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emoserve_ensemble.child import ChildError
+from emoserve_ensemble.decoder import LocalDecoder, decode_sound
+from emoserve_ensemble.errors import CallerGoneError
+from emoserve_ensemble.limits import Limits
+from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
+from emoserve_ensemble.transcription import PocketSphinx
+
+LONG = np.random.default_rng(0).normal(0, 0.1, 16_000 * 600).astype(np.float32)  # minutes of work
+
+
+@pytest.fixture(scope="module")
+def recogniser():
+    process = RecogniserProcess(Recogniser())
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def spoken(data) -> np.ndarray:
+    path: Path = data / "clips/audio/sr_stereo16_44100.flac"
+    return decode_sound(path.read_bytes(), LocalDecoder(), Limits())
+
+
+def test_both_recognisers_give_the_same_words(recogniser, spoken) -> None:
+    words = recogniser.words(spoken)
+    assert [word.text for word in words] == ["one", "two", "three"]
+    assert words == PocketSphinx().words(spoken)
+    assert recogniser.words(spoken) == words  # the second time as well
+    assert recogniser.words(np.zeros(0, np.float32)) == []
+
+
+def test_a_caller_who_goes_away_stops_the_work(recogniser, spoken) -> None:
+    before = recogniser._child.pid
+    gone = threading.Event()
+    threading.Timer(0.5, gone.set).start()
+    with pytest.raises(CallerGoneError):
+        recogniser.words(LONG, gone.is_set)
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+    assert [word.text for word in recogniser.words(spoken)] == ["one", "two", "three"]
+    assert recogniser._child.pid != before
+
+
+def test_a_caller_who_has_gone_costs_nothing(recogniser) -> None:
+    before = recogniser._child.pid
+    with pytest.raises(CallerGoneError):
+        recogniser.words(LONG, lambda: True)
+    assert recogniser._child.pid == before
+
+
+def test_a_crash_loses_one_utterance_only(recogniser, spoken) -> None:
+    child = recogniser._child.pid
+    threading.Timer(0.5, os.kill, (child, signal.SIGSEGV)).start()
+    with pytest.raises(ChildError, match="the recogniser pocketsphinx: it crashed"):
+        recogniser.words(LONG)
+    assert [word.text for word in recogniser.words(spoken)] == ["one", "two", "three"]
+
+
+def test_a_recogniser_that_cannot_be_loaded_says_why(tmp_path) -> None:
+    with pytest.raises(ChildError, match=r"whisper: .* has no model\.bin .*: convert"):
+        RecogniserProcess(Recogniser("whisper", str(tmp_path)))
+    with pytest.raises(ValueError, match="pocketsphinx and whisper are known"):
+        Recogniser("kaldi")
