@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import signal
+import sys
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
@@ -124,6 +126,7 @@ def _progress() -> Progress:
 
 def main(argv: Sequence[str]) -> int:
     given = arguments(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with their blocks
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     try:
         if not given.report:

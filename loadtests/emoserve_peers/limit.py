@@ -72,7 +72,7 @@ def _process(pipeline: str, repository: Path) -> "Iterator[subprocess.Popen[str]
     process = subprocess.Popen(
         [sys.executable, "-m", "emoserve_peers.apps.limit"],
         cwd=environments.ROOT,
-        env=servers.environment(_APP, pipeline, repository),
+        env=servers.environment(_APP, pipeline, repository, {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -4,12 +4,14 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from rich.table import Table
 
 from emoserve_peers import plot, video
 from emoserve_peers.goals import Goal, goals
 from emoserve_peers.records import Record
+from emoserve_peers.rounds import QUIET_CORES, Series
 from emoserve_peers.systems import CORES, SYSTEMS
 from emoserve_peers.tables import COLUMNS, cells, rows, title
 
@@ -43,7 +45,14 @@ def _verdict(goal: Goal) -> str:
 def _section(records: Mapping[str, Record], picture: Path, page: Path) -> Iterator[str]:
     yield "## Peers"
     yield ""
-    yield _METHOD.format(machine=_machine(), share=f"{_generator_share(records):.0%}")
+    others = [share for one in _all_series(records) for share in one.others_cores] or [0.0]
+    yield _METHOD.format(
+        machine=_machine(),
+        share=f"{_generator_share(records):.0%}",
+        quiet=QUIET_CORES,
+        others=median(others),
+        worst=max(others),
+    )
     yield f"![emoserve and its peers]({os.path.relpath(picture, page.parent)})"
     yield from ("", "### Goals", "")
     yield from _markdown(
@@ -65,7 +74,9 @@ generator on the same two cores, of which h2load took at most {share}. «x limit
 the rounds of the rate over that of «no server, a thread per core» in the same round, which does the
 same calls on the same bytes with nothing around them, one item per call; a server that batches can
 pass 1. Latencies are medians over the rounds. Every server's answers were equal to the limit's
-before anything was timed. Absolute figures hold for this machine and minute only; ratios travel.
+before anything was timed. A measurement during which programs of others kept more than {quiet:g} of
+a core busy was taken again, at most twice; of those that count the median had {others:.2f} cores of
+others, the worst {worst:.2f}. Absolute figures hold for this machine and minute only; ratios travel.
 """
 
 
@@ -94,18 +105,20 @@ def _clips(factors: video.Factors) -> Iterator[str]:
     )
 
 
+def _all_series(records: Mapping[str, Record]) -> Iterator[Series]:
+    for record in records.values():
+        for systems in record.series.values():
+            yield from systems.values()
+
+
 def _generator_share(records: Mapping[str, Record]) -> float:
     """Return the most that the generator took of the cores, over all measurements."""
-    return max(
-        (
-            spent * rate / 1e6 / CORES
-            for record in records.values()
-            for systems in record.series.values()
-            for one in systems.values()
-            for spent, rate in zip(one.generator_us, one.rates_hz, strict=True)
-        ),
-        default=0.0,
-    )
+    shares = [
+        spent_us * rate_hz / 1e6 / CORES
+        for one in _all_series(records)
+        for spent_us, rate_hz in zip(one.generator_us, one.rates_hz, strict=True)
+    ]
+    return max(shares, default=0.0)
 
 
 def _rows(record: Record) -> Iterator[Sequence[str]]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -23,7 +23,7 @@ from emoserve_server import EmbeddedTriton
 
 START_S = 90.0  # how long a server may take until its first answer
 _CALL_S = 60.0
-_END_S = 15.0
+_END_S = 5.0
 _POLL_S = 0.05
 
 
@@ -52,8 +52,10 @@ class Running:
         return way.read(call(self.address(message), message))
 
 
-def environment(server: Server, pipeline: str, repository: Path) -> dict[str, str]:
-    """Return the variables that a peer's process starts with: threads as all have them."""
+def environment(
+    server: Server, pipeline: str, repository: Path, words: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables that a peer's process starts with; `words` fill in its own."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return {
         **kept,
@@ -62,7 +64,7 @@ def environment(server: Server, pipeline: str, repository: Path) -> dict[str, st
         "BENCH_PIPELINE": pipeline,
         "BENCH_REPOSITORY": str(repository),
         "BENCH_NETWORKS": server.networks,
-        **server.variables,
+        **{name: value.format_map(words) for name, value in server.variables.items()},
     }
 
 
@@ -71,25 +73,26 @@ def peer(
     name: str, server: Server, pipeline: str, repository: Path, logs: Path
 ) -> Iterator[Running]:
     """Give a peer's server, started but perhaps not ready; all its processes end with the block."""
-    ports = _free_ports(2)
+    ports = _free_ports(3)
     words = {
         "python": str(environments.python_of(server.environment)),
         "port": str(ports[0]),
         "grpc_port": str(ports[1]),
+        "spare_port": str(ports[2]),
     }
     path = logs / f"{name}.log"
     with path.open("wb") as log:
         process = subprocess.Popen(
             [word.format_map(words) for word in server.command],
             cwd=environments.ROOT,
-            env=environment(server, pipeline, repository),
+            env=environment(server, pipeline, repository, words),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        http, rpc = (f"http://127.0.0.1:{port}" for port in ports)
+        http, rpc = (f"http://127.0.0.1:{port}" for port in ports[:2])
         yield Running(process.pid, http, rpc, path)
     finally:
         _end(process)
@@ -147,6 +150,12 @@ def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in taken]
+
+
+def ask_to_end(pid: int) -> None:
+    """Tell a server's first process to stop, if it still runs."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

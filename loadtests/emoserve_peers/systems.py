@@ -35,8 +35,8 @@ class Server:
 
     Attributes:
         environment: the folder of `loadtests/peers` whose requirements its Python has.
-        command: `{python}`, `{port}` and `{grpc_port}` are filled in.
-        variables: of its environment, beside those that all have.
+        command: `{python}`, `{port}`, `{grpc_port}` and `{spare_port}` are filled in.
+        variables: of its environment, beside those that all have; filled in likewise.
         networks: `onnx` or `torch`.
     """
 
@@ -104,9 +104,11 @@ _BENTOML = (
     "--host=127.0.0.1", "--port={port}", "--production",
 )  # fmt: skip
 _RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_HAPROXY_STATS_PORT": "{grpc_port}",  # these two are fixed otherwise
+    "RAY_SERVE_HAPROXY_METRICS_PORT": "{spare_port}",
 }
 
 SERVERS: Mapping[str, Server] = {
@@ -217,10 +219,19 @@ SYSTEMS: Mapping[str, System] = {
         "ray",
         "Ray Serve",
         "raw",
-        "2 replicas, throughput options and HAProxy on, access log off, raw body",
-        "https://docs.ray.io/en/latest/serve/advanced-guides/performance.html",
+        "2 replicas, its high-throughput options (HAProxy), access log off, raw body; while it "
+        "runs it listens on all interfaces",
+        "https://docs.ray.io/en/master/kuberay/user-guides/serve-high-throughput.html",
     ),
 }
 PEERS = tuple(name for name, system in SYSTEMS.items() if system.server in SERVERS)
 
-COMPARED = (*OURS, *(name for name in PEERS if not name.endswith("-batch")))
+# Measured by default: of each peer's variants the one that was faster at 32 callers.
+COMPARED = (
+    *OURS,
+    *(name for name in PEERS if name.startswith("fastapi")),
+    "litserve-batch",
+    "bentoml-batch",
+    "mlserver-grpc-batch",
+    "ray-batch",
+)

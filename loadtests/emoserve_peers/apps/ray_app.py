@@ -46,7 +46,12 @@ class Batched:
 
 
 def main(port: str) -> None:
-    ray.init(num_cpus=CORES, include_dashboard=False, logging_level="WARNING")
+    ray.init(
+        num_cpus=CORES,
+        include_dashboard=False,
+        logging_level="WARNING",
+        _node_ip_address="127.0.0.1",
+    )
     serve.start(
         http_options={"host": "127.0.0.1", "port": int(port)},
         logging_config={"enable_access_log": False},
