@@ -76,7 +76,7 @@ same calls on the same bytes with nothing around them, one item per call; a serv
 pass 1. Latencies are medians over the rounds. Every server's answers were equal to the limit's
 before anything was timed. A measurement during which programs of others kept more than {quiet:g} of
 a core busy was taken again, at most twice; of those that count the median had {others:.2f} cores of
-others, the worst {worst:.2f}. Absolute figures hold for this machine and minute only; ratios travel.
+others, the worst {worst:.2f}. Absolute figures hold for this machine only; ratios travel.
 """
 
 
