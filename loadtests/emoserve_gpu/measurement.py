@@ -20,7 +20,6 @@ from emoserve_gpu.works import NETWORKS, VIDEO, Work, network_inputs
 from emoserve_server import EmbeddedTriton
 
 _WARM_ROUNDS = 2  # of every batch size, so that kernels are chosen before the clock runs
-_ITEM = Load(1, 1)
 Progress = Callable[[str], None]
 
 
@@ -166,6 +165,10 @@ class Measurement:
 
     def pipeline(self, work: Work, progress: Progress) -> None:
         """Measure a pipeline: closed loop, then Poisson arrivals."""
+        if self._plan.warm_s:
+            heaviest = Load(1, max(self._plan.pipelines))
+            progress(f"{work.model}: warming with {heaviest.callers} callers")
+            self._generator.run(self._order(work, heaviest, 0.0, self._plan.warm_s))
         for callers in self._plan.pipelines:
             self._closed(work, Load(1, callers), progress)
         self._open(work, progress)
@@ -212,16 +215,18 @@ class Measurement:
         self._record.ratios.append(ratio)
 
     def _trial(self, work: Work, load: Load, rate_per_s: float) -> Trial:
-        plan = self._plan
-        inputs = work.inputs if work.model == VIDEO else work.batch(load.batch)
-        order = Order(self._triton.grpc_url, work.model, inputs, load.callers, rate_per_s,
-                      plan.settle_s, plan.window_s)  # fmt: skip
+        order = self._order(work, load, rate_per_s, self._plan.window_s)
         assert self._triton.pid is not None
         before = self._statistics(work.network)
         with Sampler(self._gpu, self._triton.pid) as sampler:
             heard = self._generator.run(order)
         done = _Done(before, self._statistics(work.network))
         return _trial(order, load, heard, done, sampler.usage)
+
+    def _order(self, work: Work, load: Load, rate_per_s: float, window_s: float) -> Order:
+        inputs = work.inputs if work.model == VIDEO else work.batch(load.batch)
+        return Order(self._triton.grpc_url, work.model, inputs, load.callers, rate_per_s,
+                     self._plan.settle_s, window_s)  # fmt: skip
 
     def _statistics(self, network: str) -> ModelStatistics:
         (found,) = self._client.statistics(network).values()

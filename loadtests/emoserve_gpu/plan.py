@@ -29,6 +29,8 @@ class Plan:
         rounds: of served and plain torch in turn, for the ratio.
         network_bound_ms, pipeline_bound_ms: the p99 that a rate must keep.
         processes: of the load generator.
+        warm_s: of each pipeline under its heaviest load before anything counts: on a GPU the first
+            call of each shape chooses its kernels.
     """
 
     networks: tuple[Load, ...]
@@ -41,6 +43,7 @@ class Plan:
     network_bound_ms: float
     pipeline_bound_ms: float
     processes: int
+    warm_s: float = 0.0
 
 
 def _loads(*pairs: tuple[int, int]) -> tuple[Load, ...]:
@@ -60,6 +63,7 @@ PLANS = {
         network_bound_ms=20,
         pipeline_bound_ms=100,
         processes=8,
+        warm_s=4.0,
     ),
     "short": Plan(
         networks=_loads((1, 1), (1, 16), (8, 4), (32, 2)),
