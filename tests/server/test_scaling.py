@@ -67,7 +67,7 @@ def test_the_target_is_the_knee_by_littles_law(repository):
         Point(30, 0.40, 0.90),  # too slow
     )
     made = plan(read_configs(repository), capacity("face", *runs), Policy())
-    assert made.in_flight == {"face": 1.6}  # 20/s x 0.08 s
+    assert made.in_flight == {"face": 1.204}  # 20/s x the mean at 0.67 of it, 60.2 ms
     assert made.rules.load == 0.67  # 1 / (1 + 0.25 a minute x 2 minutes)
     assert made.rules.down.window_s == 600  # 5 x (75 + 45)
     words = " ".join(made.reasons)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from emoserve_server.scaling import Direction, Limit, Pipeline, Point, Rules, cli
+from emoserve_server.scaling._target import full
 from emoserve_server.scaling.simulation import (
     Scenario,
     Service,
@@ -92,6 +93,24 @@ def test_pods_that_start_late_make_answers_late_and_headroom_pays_for_it() -> No
     roomy = outcome(simulate(scenario(spike(300.0), rules, 240.0)), 0.5, 0.2)
     assert roomy.late < slow.late / 5
     assert roomy.over > slow.over
+
+
+def test_pods_that_a_steady_rate_needs_are_not_given_up() -> None:
+    """A pod of the rehearsal: its mean time trebles between half of its rate and all of it."""
+    runs = ((6.0, 0.0142, 0.0218), (18.56, 0.0163, 0.0481), (26.67, 0.0402, 0.167))
+    measured = Pipeline("text", 0.25, tuple(Point(*run) for run in runs))
+    demand = ramp("up", [(0, 20.0), (300, 20.0), (700, 80.0), (3600, 80.0)])
+    knee = measured.knee()
+    wanted = {}
+    for name, in_flight in (
+        ("waiting counted twice", knee.rate_per_s * knee.mean_s),
+        ("as planned", full(measured, RULES.load)),
+    ):
+        asked = Scenario(demand, fitted(measured), RULES, Timing(30.0), in_flight, knee.rate_per_s)
+        wanted[name] = simulate(asked).replicas[1500:].min()
+    needed = np.ceil(80 / knee.rate_per_s / RULES.load)
+    assert wanted["as planned"] >= needed
+    assert wanted["waiting counted twice"] < needed
 
 
 def test_a_full_queue_refuses() -> None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 FORMAT = 1
 
 
@@ -52,6 +54,13 @@ class Pipeline:
                 "measure lower rates, or relax the objective"
             )
         return max(kept, key=lambda point: point.rate_per_s)
+
+    def mean_at(self, rate_per_s: float) -> float:
+        """Return the mean time at a rate up to the knee, between the measured ones; seconds."""
+        most = self.knee().rate_per_s
+        points = sorted((one.rate_per_s, one.mean_s) for one in self.points if not one.failures)
+        rates, means = zip(*(one for one in points if one[0] <= most), strict=True)
+        return float(np.interp(rate_per_s, rates, means))
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,15 @@
 
 A pod's load is counted in *requests in flight*, executing or waiting, because by Little's law
 their mean is rate x time (https://doi.org/10.1287/opre.9.3.383): it grows with either, whatever
-the mix of short and long clips. Each pipeline's requests in flight are divided by those that one
-pod held when the load test last kept its objective. The quotients of the pipelines add up to the
-pod's `load`: 1 is a full pod.
+the mix of short and long clips. Each pipeline's requests in flight are divided by those that a full
+pod has. The quotients of the pipelines add up to the pod's `load`: 1 is a full pod.
+
+The autoscaler takes the load for proportional to the rate that comes to a pod. So a full pod's
+requests in flight are the rate that it holds, times the mean time at the rate at which it is kept.
+With the mean time at the full rate, in which requests wait for each other, pods at three quarters
+of that rate would seem a quarter full: the autoscaler would give up pods that it needs, and did so
+in the rehearsal (docs/scaling.md). Above the rate at which pods are kept, waiting makes the load
+grow faster than the rate, which asks for pods early.
 """
 
 from __future__ import annotations
@@ -51,23 +57,28 @@ def plan(configs: dict[str, Any], capacity: Capacity, policy: Policy | None = No
     """
     policy = policy or Policy()
     in_flight: dict[str, float] = {}
+    load, why = _headroom(capacity, policy)
     reasons = [f"Measured: {capacity.measured}."]
     for pipeline in capacity.pipelines:
         if pipeline.name not in configs:
             raise ValueError(
                 f"'{pipeline.name}' was measured, but the repository has {', '.join(configs)}"
             )
-        knee = pipeline.knee()
-        held = knee.rate_per_s * knee.mean_s
+        held = full(pipeline, load)
         for model in steps_of(configs[pipeline.name]) or (pipeline.name,):
             in_flight[model] = round(held, 3)
-        reasons += _pipeline_reasons(pipeline, configs, held)
-    load, why = _headroom(capacity, policy)
+        reasons += _pipeline_reasons(pipeline, configs, load)
     scale_down_after_s = max(300, round(5 * (capacity.startup_s + METRIC_LAG_S)))
     reasons += [why, _scale_down_reason(capacity, scale_down_after_s)]
     up, down = Direction(0, _UP), Direction(scale_down_after_s, _DOWN)
     rules = Rules(load, policy.min_replicas, policy.max_replicas, up, down)
     return Plan(in_flight, rules, tuple(reasons))
+
+
+def full(pipeline: Pipeline, load: float) -> float:
+    """Return the requests in flight that fill one pod, for pods kept at a load."""
+    most = pipeline.knee().rate_per_s
+    return most * pipeline.mean_at(load * most)
 
 
 def _headroom(capacity: Capacity, policy: Policy) -> tuple[float, str]:
@@ -91,14 +102,15 @@ def _scale_down_reason(capacity: Capacity, seconds: int) -> str:
     )
 
 
-def _pipeline_reasons(pipeline: Pipeline, configs: dict[str, Any], held: float) -> list[str]:
-    knee = pipeline.knee()
+def _pipeline_reasons(pipeline: Pipeline, configs: dict[str, Any], load: float) -> list[str]:
+    knee, held = pipeline.knee(), full(pipeline, load)
     config = configs[pipeline.name]
     steps = steps_of(config)
     said = [
         f"{pipeline.name}: {knee.rate_per_s:g} requests/s was the most that kept p95 "
-        f"({knee.p95_s * 1000:.0f} ms) within {pipeline.slo_p95_s * 1000:.0f} ms; at a mean of "
-        f"{knee.mean_s * 1000:.0f} ms that is {held:.3g} requests in flight, which fill one pod."
+        f"({knee.p95_s * 1000:.0f} ms) within {pipeline.slo_p95_s * 1000:.0f} ms; at the load to "
+        f"keep the mean is {pipeline.mean_at(load * knee.rate_per_s) * 1000:.0f} ms, and so "
+        f"{held:.3g} requests in flight are a full pod."
     ]
     if steps:
         said.append(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoserve_server.scaling._capacity import Pipeline
-from emoserve_server.scaling._target import Plan
+from emoserve_server.scaling._target import Plan, full
 from emoserve_server.scaling.simulation._cluster import SAMPLE, Scenario, Timing, simulate
 from emoserve_server.scaling.simulation._demand import Demand, day, spike
 from emoserve_server.scaling.simulation._outcome import Outcome, by_minute, outcome
@@ -40,7 +40,7 @@ class Question:
         most = 2 * math.ceil(peak / knee.rate_per_s / rules.load)
         rules = replace(rules, max_replicas=max(most, rules.max_replicas))
         timing = Timing(self.startup_s)
-        held = knee.rate_per_s * knee.mean_s
+        held = full(self.pipeline, rules.load)
         return Scenario(demand, fitted(self.pipeline), rules, timing, held, knee.rate_per_s)
 
 
