@@ -51,7 +51,7 @@ fuzz: $(VENV)/.test model_repository/manifest.json  ## mutated real media agains
 	@$(BIN)/python tests/fuzz/media.py --cases $(FUZZ_CASES)
 	@mkdir -p out/fuzz && $(BIN)/python tests/fuzz/parsers.py -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=out/fuzz/
 
-rehearsal: $(VENV)/.test model_repository/manifest.json  ## scale, upgrade and kill real Tritons under load, as Kubernetes would (8 minutes)
+rehearsal: $(VENV)/.test model_repository/manifest.json  ## scale, upgrade and kill real Tritons under load, as Kubernetes would (6 minutes)
 	@$(BIN)/python -m emoserve_rehearsal
 
 simulation: $(VENV)/.test  ## replicas, delay and cost of 10 to 100,000 requests per second

@@ -14,13 +14,14 @@ from rich.console import Console
 
 from emoserve_rehearsal.comparison import agreement, simulated
 from emoserve_rehearsal.figures import draw
-from emoserve_rehearsal.rehearsal import CORES, Rehearsal, Result
-from emoserve_rehearsal.timing import ROOT
+from emoserve_rehearsal.rehearsal import Rehearsal, Result
+from emoserve_rehearsal.timing import CORES, ROOT
 from emoserve_rehearsal.verdict import verdict
+from emoserve_server.scaling import Capacity
 
 _EXAMPLES = """\
 examples:
-  python -m emoserve_rehearsal                    about seven minutes
+  python -m emoserve_rehearsal                    six minutes
   python -m emoserve_rehearsal --figure docs/figures/rehearsal.png
 
 exit status: 0 everything held, 1 something did not, 2 a part is missing
@@ -87,8 +88,24 @@ def _report(result: Result, options: argparse.Namespace, console: Console) -> bo
         "samples": [asdict(sample) for sample in result.record.samples],
     }
     (options.output / "rehearsal.json").write_text(json.dumps(content, indent=1) + "\n")
+    (options.output / "capacity.json").write_text(_capacity_file(result.capacity))
     console.print(f"{pictures[-1]} and {options.output / 'rehearsal.json'}")
     return all(held for _, held in claims)
+
+
+def _capacity_file(capacity: Capacity) -> str:
+    """The calibration in the format of k8s/capacity, for `emoserve k8s plan --capacity`."""
+    pipelines = {
+        one.name: {"slo_p95_s": one.slo_p95_s, "points": [asdict(point) for point in one.points]}
+        for one in capacity.pipelines
+    }
+    content = {
+        "format": 1,
+        "measured": capacity.measured,
+        "startup_s": capacity.startup_s,
+        "pipelines": pipelines,
+    }
+    return json.dumps(content, indent=1) + "\n"
 
 
 if __name__ == "__main__":

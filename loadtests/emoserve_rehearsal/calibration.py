@@ -12,7 +12,7 @@ from emoserve_loadtests.media import read_corpus
 from emoserve_rehearsal.callers import Locust, World
 from emoserve_rehearsal.pods import READY, Pod
 from emoserve_rehearsal.record import Rows
-from emoserve_rehearsal.timing import FACTOR, PIPELINE
+from emoserve_rehearsal.timing import CORES, FACTOR, PIPELINE
 from emoserve_server.scaling import Capacity, Pipeline, Point
 
 SLO_P95_S = 0.25
@@ -38,7 +38,7 @@ def calibrated(pod: Pod, world: World, folder: Path) -> Capacity:
         locust.join()
     rows = world.read_rows()
     points = tuple(_point(rows, index, locust.began_s) for index in range(len(_SHARES)))
-    measured = f"by the rehearsal: {PIPELINE}, one pod of the CPU limit, real media"
+    measured = f"by the rehearsal: {PIPELINE} alone, pods of {CORES:g} cores, real sentences"
     return Capacity(measured, startup_s, (Pipeline(PIPELINE, SLO_P95_S, points),))
 
 

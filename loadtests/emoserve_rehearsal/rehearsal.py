@@ -20,7 +20,7 @@ from emoserve_rehearsal.monitoring import Prometheus, autoscaler_query
 from emoserve_rehearsal.pods import Pod, Ports
 from emoserve_rehearsal.record import Record, Rows, Sample
 from emoserve_rehearsal.throttle import Throttle
-from emoserve_rehearsal.timing import FACTOR, NETWORK
+from emoserve_rehearsal.timing import CORES, FACTOR, NETWORK
 from emoserve_server.scaling import (
     SYNC_S,
     Autoscaler,
@@ -31,7 +31,6 @@ from emoserve_server.scaling import (
     read_configs,
 )
 
-CORES = 0.25  # of each pod: small, so that several fit on a laptop
 POLICY = Policy(min_replicas=2, max_replicas=6)
 _LOW, _HIGH = 0.8, 3.0  # rates, as multiples of what one pod holds
 _SAMPLE_S = 0.5

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 FACTOR = 10.0
+CORES = 0.25  # of each pod: small, so that several fit on a laptop
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "k8s" / "rendered" / "cpu.yaml"
 # Its requests are all about as long, so that few of them say how busy a pod is.
