@@ -246,8 +246,15 @@ def _name(label: str) -> str:
 
 
 def _drawn() -> Iterator[Item]:
-    from emoserve_export import golden_media
+    try:
+        import av  # noqa: F401 - of the clip
 
+        from emoserve_export import golden_media
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "there are no real data here, and drawing payloads needs "
+            "`pip install 'emoserve[ensemble]'`; or give a folder of your own with --media"
+        ) from error
     yield from (_picture(golden_media.png(golden_media.face_picture(seed))) for seed in range(4))
     yield from (_sound(golden_media.wav(golden_media.voice(2.5, seed))) for seed in range(4))
     yield from (_sentence(text) for text in (golden_media.TEXT, "What?", golden_media.TEXT * 3))

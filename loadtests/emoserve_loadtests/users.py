@@ -6,6 +6,7 @@ whether the users speak gRPC or HTTP, `--loop` whether they wait for answers.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from locust import LoadTestShape, User, constant, events, task
@@ -13,6 +14,8 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from emoserve_loadtests import mix
+from emoserve_loadtests.gates import read_gates
+from emoserve_loadtests.media import read_corpus
 from emoserve_loadtests.options import DRAIN_S, add_arguments, read_options
 from emoserve_loadtests.run import Run
 from emoserve_loadtests.session import Session
@@ -116,7 +119,13 @@ def _ready(environment: Any, **_: Any) -> None:
     import grpc.experimental.gevent
 
     grpc.experimental.gevent.init_gevent()
-    options = read_options(environment.parsed_options)
+    try:  # all that can be wrong is found before anything runs
+        options = read_options(environment.parsed_options)
+        read_corpus(options.media)
+        if options.slo:
+            read_gates(options.slo)
+    except (ValueError, OSError) as error:
+        sys.exit(f"emoserve bench run: {error}")
     environment.stop_timeout = options.timeout_s + DRAIN_S
     port = 0 if isinstance(environment.runner, WorkerRunner) else options.prometheus_port
     environment.emoserve_run = Run(environment, options, port)

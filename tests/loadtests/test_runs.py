@@ -179,3 +179,20 @@ def test_rounds_are_long_enough_for_perf_analyzer() -> None:
     assert _long_enough(1, 8, 200) == pytest.approx(6)
     assert _long_enough(9, 8, 200) == 9
     assert _long_enough(1, 8, 1) == 30
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--levels", "0"], "a schedule needs levels"),
+        (["--slo", "none.toml"], "No such file"),
+        (["--media", "none"], "none has nothing for face, speech, text, video"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_runs(given: list[str], message: str) -> None:
+    done = subprocess.run(
+        locust(["Text", "--headless", *given]), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("emoserve bench run: ")
+    assert message in done.stderr
