@@ -194,5 +194,5 @@ def test_a_wrong_option_is_told_before_anything_runs(given: list[str], message: 
         locust(["Text", "--headless", *given]), capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("emoserve bench run: ")
+    assert "emoserve bench run: " in done.stderr
     assert message in done.stderr
