@@ -53,7 +53,7 @@ def missing_files(repository: Path) -> tuple[str, ...]:
 
 
 def check_repository(repository: Path, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names of the models to load once each has its files; else raise RepositoryError."""
+    """Return the models to load, once each has its files; else raise RepositoryError."""
     names = model_names(repository)
     if unknown := set(wanted) - set(names):
         raise RepositoryError(
