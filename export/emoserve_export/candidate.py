@@ -7,6 +7,8 @@ from typing import Any
 
 from onnx import ModelProto
 
+from emoserve_ensemble.runtimes import FILE as RUNTIME
+from emoserve_ensemble.runtimes import GRAPH, Runtime
 from emoserve_export import golden, graph
 from emoserve_export.choices import Choices
 from emoserve_export.conversion import Converted, convert
@@ -15,12 +17,9 @@ from emoserve_export.fingerprint import tool_versions
 from emoserve_export.golden_file import FILE
 from emoserve_export.parity import Comparison
 from emoserve_export.samples import Samples, network_samples
-from emoserve_export.sensitivity import Int8
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import Variant, open_session
 from emoserve_export.tune import Trial, fastest, tune
 from emoserve_export.variants import compared, in_precision, served_tolerance
-
-GRAPH = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Candidate:
         rows: every comparison with the trained network.
         trials: what `--tune` tried.
         excluded: nodes that stayed in float32.
+        runtime: what runs it inside the Python steps.
     """
 
     network: Network
@@ -41,6 +41,7 @@ class Candidate:
     rows: Sequence[Comparison]
     trials: list[Trial] = field(default_factory=list)
     excluded: tuple[str, ...] = ()
+    runtime: Runtime = Runtime()  # noqa: RUF009  frozen
 
     def facts(self) -> dict[str, Any]:
         """Return what the manifest says of it."""
@@ -53,6 +54,7 @@ class Candidate:
             "preprocessing": network.preprocessing.name,
             "tools": tool_versions(),
             "parity": [dataclasses.asdict(row) for row in self.rows],
+            "runtime": dataclasses.asdict(self.runtime),
             "float32_nodes": list(self.excluded),
             "tuned": [trial.to_json() for trial in self.trials],
         }
@@ -62,8 +64,10 @@ class Candidate:
         graph.describe(self.model, self._metadata(version))
         data = self.model.SerializeToString(deterministic=True)
         inputs, trained = self._golden_pair()
-        answer = run_session(open_session(data), inputs)
+        answer = open_session(data, runtime=self.runtime).run(inputs)
         others = {name: source.read() for name, source in self.network.files.items()}
+        if self.runtime != Runtime():
+            others[RUNTIME] = self.runtime.to_json()
         return others | {GRAPH: data, FILE: golden.network_golden(inputs, trained, answer)}
 
     def _golden_pair(self) -> tuple[Arrays, Arrays]:
@@ -104,17 +108,19 @@ def candidate(network: Network, choices: Choices, progress: Callable[[str], None
         return _gated(converted, made, precision, samples, [])
     trials = tune(converted, samples, progress)
     best = fastest(trials)
-    made = Int8(best.model or converted.model, best.excluded)
+    made = best.variant or Variant(converted.model)
     return _gated(converted, made, best.precision, samples, trials)
 
 
 def _gated(
     converted: Converted,
-    made: Int8,
+    made: Variant,
     precision: Precision,
     samples: Samples | None,
     trials: list[Trial],
 ) -> Candidate:
     rows = [*converted.rows, *compared(converted, made, precision, samples)]
     network, pairs = converted.network, converted.pairs
-    return Candidate(network, made.model, precision, pairs, rows, trials, made.excluded)
+    return Candidate(
+        network, made.model, precision, pairs, rows, trials, made.excluded, made.runtime
+    )

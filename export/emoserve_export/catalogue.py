@@ -126,6 +126,7 @@ TEXT = Network(
     serving=Serving(instances=2),
     samples=text_samples,
     kind="transformer",
+    masked=True,
     source="all-MiniLM-L6-v2, adapted here on MELD",
     licence="Apache-2.0 (body); MELD is GPL-3.0",
 )

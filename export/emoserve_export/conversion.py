@@ -11,7 +11,7 @@ from emoserve_export.declaration import Arrays, Network
 from emoserve_export.errors import DeclarationError
 from emoserve_export.parity import Comparison, Subject, compare, parity_samples, require_parity
 from emoserve_export.samples import Samples, real_items, with_metric
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import open_session
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +47,7 @@ def convert(network: Network, samples: Samples | None = None) -> Converted:
     if network.build is None:
         model = graph.read_graph(network, _only_source(network))
         session = open_session(model)
-        references = answers = [run_session(session, inputs) for inputs in asked]
+        references = answers = [session.run(inputs) for inputs in asked]
     else:
         module = build_module(network)
         references = [graph.run_module(network, module, inputs) for inputs in asked]
@@ -55,7 +55,7 @@ def convert(network: Network, samples: Samples | None = None) -> Converted:
             getattr(module, network.prepare)()
         model = graph.export_graph(network, module)
         session = open_session(model)
-        answers = [run_session(session, inputs) for inputs in asked]
+        answers = [session.run(inputs) for inputs in asked]
     rows = compare(Subject.of(network), "onnx", zip(references, answers, strict=True))
     if samples:
         rows = with_metric(rows, samples, references, answers, network.budget.metric_points)

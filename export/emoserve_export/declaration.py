@@ -10,7 +10,7 @@ Network
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -27,9 +27,11 @@ DType: TypeAlias = Literal["float32", "float16", "int64", "int32", "uint8", "boo
 Kind: TypeAlias = Literal["convolutional", "recurrent", "transformer", "dense"]
 Metric: TypeAlias = Literal["accuracy", "macro_recall", "weighted_f1"]
 
-Precision: TypeAlias = Literal["fp32", "fp16", "int8_dynamic", "int8_static"]
+Precision: TypeAlias = Literal[
+    "fp32", "fp16", "int8_dynamic", "int8_static", "openvino_bf16", "openvino_int8"
+]
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8_dynamic", "int8_static")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 UNBOUNDED = 4096  # the longest a dynamic axis may get where the declaration does not say
 
 
@@ -190,6 +192,8 @@ class Network:
             the declared ranges.
         evaluation: labelled data for the task metric, where there is some at hand.
         kind: decides what is quantised.
+        masked: a mask among the inputs says what counts along their second axis, so that zeros at
+            its end change nothing.
         precision: what is published when the caller does not choose.
         figures: what the model card says, for the table.
         files: other files for the version's folder, name -> source.
@@ -210,6 +214,7 @@ class Network:
     samples: Callable[[int, int], Arrays] | None = None
     evaluation: Callable[[], Evaluation] | None = None
     kind: Kind = "convolutional"
+    masked: bool = False
     precision: Precision = "fp32"
     files: Mapping[str, Checkpoint] = field(default_factory=dict)
     source: str = ""

@@ -5,9 +5,14 @@ int8_dynamic   weights in INT8, activations measured at run time: for matrix pro
                Convolutional networks get slower by it (0.1 to 0.3 x), so they are left out
 int8_static    weights and activations in INT8 by ranges seen on real data (QDQ): for
                convolutions
-bf16           ONNX Runtime has no bf16 kernels for x86-64 CPUs; TensorRT has (engines)
+openvino_bf16  the float32 graph, computed by OpenVINO in bfloat16 where the processor has it; ONNX
+               Runtime has no bf16 kernels for x86-64 CPUs
+openvino_int8  of a transformer the float32 graph, whose matrix products OpenVINO computes in INT8:
+               each group of activations has a scale of its own, so one outlier does not coarsen
+               the rest; of other networks the graph of int8_static
 """
 
+import importlib.util
 import logging
 import tempfile
 import warnings
@@ -27,12 +32,16 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from emoserve_ensemble.runtimes import Runtime
 from emoserve_export import graph
 from emoserve_export.declaration import Arrays, Network, Precision
 from emoserve_export.errors import UnavailableError
 from emoserve_export.samples import batches
+from emoserve_export.sessions import Variant
 
 CALIBRATION_BATCH = 8
+GROUP = 128  # activations that share a scale in openvino_int8 (docs/decisions.md 15)
+MULTIPLE = 8  # of a masked axis, in OpenVINO
 MOST_RANGED = 256  # items on which ranges are measured
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 # Between convolutions, Add and Relu are quantised too: it saves conversions. Softmax, AveragePool
@@ -50,6 +59,19 @@ def half(network: Network, model: ModelProto) -> ModelProto:
     return graph.finished(network, made)
 
 
+def openvino(
+    network: Network, precision: str, group: int = 0, kept: tuple[str, ...] = ()
+) -> Runtime:
+    """Return how OpenVINO runs a network."""
+    return Runtime("openvino", precision, group, kept, MULTIPLE if network.masked else 1)
+
+
+def require_openvino() -> None:
+    """Raise UnavailableError where OpenVINO is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        raise UnavailableError("OpenVINO is not installed: pip install 'emoserve[openvino]'")
+
+
 class Quantiser:
     """Makes INT8 variants of one graph; a `with` block, for its work lies in a folder.
 
@@ -60,9 +82,12 @@ class Quantiser:
     def __init__(
         self, network: Network, model: ModelProto, precision: Precision, calibration: Arrays | None
     ) -> None:
-        if precision == "int8_static" and calibration is None:
+        self._ranged = precision == "int8_static" or (
+            precision == "openvino_int8" and network.kind != "transformer"
+        )
+        if self._ranged and calibration is None:
             raise UnavailableError(
-                f"{network.name}: int8_static needs real data to measure ranges on: give --samples"
+                f"{network.name}: {precision} needs real data to measure ranges on: give --samples"
             )
         self._network, self._model, self._precision = network, model, precision
         self._calibration = calibration
@@ -72,7 +97,7 @@ class Quantiser:
     def __enter__(self) -> "Quantiser":
         with _quiet():
             onnx.save(_bare(self._model), self._source)
-            if self._precision == "int8_static":
+            if self._ranged:
                 prepared = self._source.with_name("prepared.onnx")
                 # Symbolic inference gives up on dynamic token axes; the plain one is enough.
                 quant_pre_process(self._source, prepared, skip_symbolic_shape=True)
@@ -92,10 +117,10 @@ class Quantiser:
         """Return the nodes with weights of their own, in the order of the graph."""
         inner = onnx.load(self._source).graph
         weights = {tensor.name for tensor in inner.initializer}
-        kinds = WEIGHTED if self._precision == "int8_static" else ("MatMul", "Gemm")
+        kinds = WEIGHTED if self._ranged else ("MatMul", "Gemm")
         return [n.name for n in inner.node if n.op_type in kinds and weights & set(n.input)]
 
-    def quantised(self, excluded: Sequence[str] = (), items: int | None = None) -> ModelProto:
+    def quantised(self, excluded: Sequence[str] = (), items: int | None = None) -> Variant:
         """Return the graph in INT8, but for the nodes named.
 
         Args:
@@ -104,12 +129,14 @@ class Quantiser:
         Raises:
             GraphError: the result is not a valid graph.
         """
+        kept, in_openvino = tuple(excluded), self._precision == "openvino_int8"
+        if in_openvino and not self._ranged:
+            runtime = openvino(self._network, "bf16", GROUP, kept)
+            return Variant(self._model, kept, runtime)
         with _quiet():
-            if self._precision == "int8_static":
-                made = self._static(excluded, items)
-            else:
-                made = self._dynamic(excluded)
-        return graph.finished(self._network, made)
+            made = self._static(excluded, items) if self._ranged else self._dynamic(excluded)
+        runtime = openvino(self._network, "fp32") if in_openvino else Runtime()
+        return Variant(graph.finished(self._network, made), kept, runtime)
 
     def _dynamic(self, excluded: Sequence[str]) -> ModelProto:
         target = self._source.with_name("int8.onnx")

@@ -6,28 +6,18 @@ float32 on the calibration items.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto
 
 from emoserve_export.conversion import Converted
 from emoserve_export.declaration import Arrays, Precision
 from emoserve_export.precision import Quantiser
 from emoserve_export.samples import Samples, batches
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import Variant, open_session
 
 RANKED_ON = 8  # calibration items
 JUDGED_ON = 768
 MOST_NODES = 40  # larger networks are ranked by every n-th node
-
-
-@dataclass(frozen=True)
-class Int8:
-    """A graph in INT8 and the nodes that stayed in float32."""
-
-    model: ModelProto
-    excluded: tuple[str, ...] = ()
 
 
 def int8(
@@ -35,7 +25,7 @@ def int8(
     precision: Precision,
     samples: Samples | None,
     progress: Callable[[str], None] = lambda state: None,
-) -> Int8:
+) -> Variant:
     """Return the INT8 graph with the fewest float32 nodes that agrees on the calibration items.
 
     Without samples everything is quantised: there is nothing to judge by. Where no choice of nodes
@@ -46,32 +36,32 @@ def int8(
     """
     calibration = samples.calibration if samples else None
     with Quantiser(converted.network, converted.model, precision, calibration) as quantiser:
-        found = Int8(quantiser.quantised())
+        found = quantiser.quantised()
         if calibration is None:
             return found
         judge = _Judge(converted, calibration)
-        if judge.agrees(found.model):
+        if judge.agrees(found):
             return found
         order = _ranked(quantiser, judge, progress)
 
-        def without(count: int) -> Int8:
+        def without(count: int) -> Variant:
             progress(f"{precision}: {count} of {len(quantiser.nodes)} nodes stay in float32")
-            return Int8(quantiser.quantised(order[:count]), tuple(order[:count]))
+            return quantiser.quantised(order[:count])
 
         return _fewest(without, judge, len(quantiser.nodes) // 2)
 
 
-def _fewest(without: Callable[[int], Int8], judge: "_Judge", most: int) -> Int8:
+def _fewest(without: Callable[[int], Variant], judge: "_Judge", most: int) -> Variant:
     """Return the first that agrees, looking at 1, 2, 4 ... nodes and then in between."""
     too_few, count = 0, 1
     found = without(count)
-    while not judge.agrees(found.model) and count < most:
+    while not judge.agrees(found) and count < most:
         too_few, count = count, min(2 * count, most)
         found = without(count)
-    while count - too_few > 1 and judge.agrees(found.model):
+    while count - too_few > 1 and judge.agrees(found):
         middle = (too_few + count) // 2
         fewer = without(middle)
-        if judge.agrees(fewer.model):
+        if judge.agrees(fewer):
             found, count = fewer, middle
         else:
             too_few = middle
@@ -88,17 +78,17 @@ class _Judge:
         self._pieces = batches({n: array[:JUDGED_ON] for n, array in calibration.items()}, 32)
         self._few = {name: array[:RANKED_ON] for name, array in calibration.items()}
         session = open_session(converted.model)
-        self._reference = [run_session(session, inputs) for inputs in self._pieces]
-        self._reference_few = run_session(session, self._few)
+        self._reference = [session.run(inputs) for inputs in self._pieces]
+        self._reference_few = session.run(self._few)
 
-    def agrees(self, model: ModelProto) -> bool:
+    def agrees(self, variant: Variant) -> bool:
         """Return whether enough items have float32's strongest class."""
-        return self.agreement(model) >= self._wanted
+        return self.agreement(variant) >= self._wanted
 
-    def agreement(self, model: ModelProto) -> float:
+    def agreement(self, variant: Variant) -> float:
         """Return the least share of items, over labelled outputs, with the same strongest class."""
-        session = open_session(model)
-        answers = [run_session(session, inputs) for inputs in self._pieces]
+        session = variant.open()
+        answers = [session.run(inputs) for inputs in self._pieces]
         shares = [
             np.concatenate(
                 [
@@ -110,9 +100,9 @@ class _Judge:
         ]
         return float(min(shares, default=1.0))
 
-    def harm(self, model: ModelProto) -> float:
+    def harm(self, variant: Variant) -> float:
         """Return the largest relative change of an output on a few items."""
-        answer = run_session(open_session(model), self._few)
+        answer = variant.open().run(self._few)
         return max(
             float(np.linalg.norm(answer[name] - value)) / max(float(np.linalg.norm(value)), 1e-12)
             for name, value in self._reference_few.items()

@@ -1,22 +1,28 @@
-"""ONNX Runtime on the CPU, as the export measures with it."""
+"""Graphs as the export runs them: on the CPU, in the runtime that would serve them."""
 
-import onnxruntime as ort
+from dataclasses import dataclass
+
 from onnx import ModelProto
 
-from emoserve_export.declaration import Arrays
+from emoserve_ensemble.runtimes import Runtime, Session, open_graph
 
 
-def open_session(model: ModelProto | bytes, threads: int = 2) -> ort.InferenceSession:
-    """Return a session with `threads` intra-op threads that do not spin."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+@dataclass(frozen=True)
+class Variant:
+    """A graph, what runs it, and the nodes that stayed in float32 (or OpenVINO's bf16)."""
+
+    model: ModelProto
+    excluded: tuple[str, ...] = ()
+    runtime: Runtime = Runtime()  # noqa: RUF009  frozen
+
+    def open(self, threads: int = 2) -> Session:
+        """Return its session with `threads` threads."""
+        return open_session(self.model, threads, self.runtime)
+
+
+def open_session(
+    model: ModelProto | bytes, threads: int = 2, runtime: Runtime | None = None
+) -> Session:
+    """Return a graph's session with `threads` threads that do not spin."""
     data = model if isinstance(model, bytes) else model.SerializeToString()
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-
-
-def run_session(session: ort.InferenceSession, inputs: Arrays) -> Arrays:
-    """Return a session's outputs by name."""
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))
+    return open_graph(data, runtime or Runtime(), threads)

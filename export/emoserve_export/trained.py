@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emoserve_ensemble.networks import Question, Tensors
+from emoserve_ensemble.runtimes import Session
 from emoserve_export import graph
 from emoserve_export.conversion import build_module
 from emoserve_export.declaration import Network
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import open_session
 
 if TYPE_CHECKING:
-    import onnxruntime as ort
     from torch import nn
 
 
@@ -24,7 +24,7 @@ class TrainedNetworks:
     def __init__(self, networks: Iterable[Network]) -> None:
         self._declared = {network.name: network for network in networks}
         self._modules: dict[str, nn.Module] = {}
-        self._sessions: dict[str, ort.InferenceSession] = {}
+        self._sessions: dict[str, Session] = {}
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -43,7 +43,7 @@ class TrainedNetworks:
             if name not in self._sessions:
                 model = graph.read_graph(network, network.checkpoint[0].read())
                 self._sessions[name] = open_session(model)
-            return run_session(self._sessions[name], inputs)
+            return self._sessions[name].run(inputs)
         if name not in self._modules:
             self._modules[name] = build_module(network)
         return graph.run_module(network, self._modules[name], inputs)

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from onnx import ModelProto
 
+from emoserve_ensemble.runtimes import Session
 from emoserve_export.conversion import Converted
 from emoserve_export.declaration import PRECISIONS, Arrays, Precision
 from emoserve_export.errors import ExportError
 from emoserve_export.parity import compare
 from emoserve_export.samples import Samples, batches, task_metric
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import Variant
 from emoserve_export.variants import in_precision, variant_subject
 
 ROUNDS = 5
@@ -49,7 +49,7 @@ class Trial:
     metric: float | None = None
     problem: str = ""
     excluded: tuple[str, ...] = ()
-    model: ModelProto | None = None
+    variant: Variant | None = None
 
     @property
     def score(self) -> float:
@@ -57,7 +57,7 @@ class Trial:
         return float(np.exp(np.mean(np.log(list(self.speed.values()))))) if self.speed else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        kept = {key: value for key, value in vars(self).items() if key != "model"}
+        kept = {key: value for key, value in vars(self).items() if key != "variant"}
         return kept | {"speed": {str(size): round(ratio, 3) for size, ratio in self.speed.items()}}
 
 
@@ -72,8 +72,8 @@ def tune(
     not tried.
     """
     trials = [_made(converted, precision, samples, progress) for precision in PRECISIONS]
-    ready = [trial for trial in trials if trial.model is not None]
-    sessions = {t.precision: open_session(_required(t)) for t in ready}
+    ready = [trial for trial in trials if trial.variant is not None]
+    sessions = {t.precision: _required(t).open() for t in ready}
     references: list[Arrays] = []
     for trial in ready:
         progress(f"{trial.precision}: accuracy")
@@ -92,10 +92,10 @@ def fastest(trials: Sequence[Trial]) -> Trial:
     return max(good, key=lambda trial: trial.score, default=base)
 
 
-def _required(trial: Trial) -> ModelProto:
-    if trial.model is None:
+def _required(trial: Trial) -> Variant:
+    if trial.variant is None:
         raise ExportError(f"{trial.precision} was not made: {trial.problem}")
-    return trial.model
+    return trial.variant
 
 
 def _made(
@@ -108,23 +108,21 @@ def _made(
     progress(f"{precision}: converting")
     try:
         made = in_precision(converted, precision, samples, progress)
-        open_session(made.model)
+        made.open()
     except ExportError as error:
         trial.problem = str(error)
     except (ort.capi.onnxruntime_pybind11_state.Fail, RuntimeError, ValueError) as error:
         trial.problem = f"not possible here: {str(error)[:160]}"
     else:
-        trial.model, trial.excluded = made.model, made.excluded
+        trial.variant, trial.excluded = made, made.excluded
         trial.size_bytes = made.model.ByteSize()
     return trial
 
 
-def _answers(
-    session: ort.InferenceSession, converted: Converted, samples: Samples | None
-) -> list[Arrays]:
+def _answers(session: Session, converted: Converted, samples: Samples | None) -> list[Arrays]:
     inputs = samples.evaluation.inputs if samples else None
     asked = batches(inputs, 32) if inputs else [given for given, _ in converted.pairs]
-    return [run_session(session, one) for one in asked]
+    return [session.run(one) for one in asked]
 
 
 def _judge(
@@ -156,7 +154,7 @@ def _measure_metric(
 
 
 def _measure_speed(trials: Sequence[Trial], converted: Converted, samples: Samples | None) -> None:
-    sessions = {t.precision: open_session(_required(t), threads=1) for t in trials}
+    sessions = {t.precision: _required(t).open(threads=1) for t in trials}
     for size in BATCHES if converted.network.batched else (BATCHES[-1],):
         inputs = _timed_inputs(converted, samples, size)
         ratios: dict[Precision, list[float]] = {trial.precision: [] for trial in trials}
@@ -177,11 +175,11 @@ def _timed_inputs(converted: Converted, samples: Samples | None, size: int) -> A
     return converted.network.sample(size, seed=1)
 
 
-def _rate(session: ort.InferenceSession, inputs: Arrays) -> float:
+def _rate(session: Session, inputs: Arrays) -> float:
     """Return runs per second over `ROUND_S`."""
-    run_session(session, inputs)
+    session.run(inputs)
     start, runs = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < ROUND_S or runs == 0:
-        run_session(session, inputs)
+        session.run(inputs)
         runs += 1
     return runs / elapsed if elapsed else 0.0

@@ -7,10 +7,10 @@ from typing import Any
 from emoserve_export.conversion import Converted
 from emoserve_export.declaration import Network, Precision, Tolerance
 from emoserve_export.parity import Comparison, Subject, compare, require_parity
-from emoserve_export.precision import half
+from emoserve_export.precision import half, openvino, require_openvino
 from emoserve_export.samples import MOST_EVALUATED, Samples, real_items, with_metric
-from emoserve_export.sensitivity import Int8, int8
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sensitivity import int8
+from emoserve_export.sessions import Variant, open_session
 
 ANY_DIFFERENCE = 1e9  # cosine and agreement judge what has been quantised
 
@@ -33,22 +33,26 @@ def in_precision(
     precision: Precision,
     samples: Samples | None,
     progress: Callable[[str], None] = lambda state: None,
-) -> Int8:
+) -> Variant:
     """Return the graph in another precision, and the nodes that kept float32.
 
     Raises:
-        UnavailableError: INT8 by ranges without real data.
+        UnavailableError: INT8 by ranges without real data; OpenVINO where it is not installed.
         GraphError: the result is not a valid graph.
     """
     if precision == "fp32":
-        return Int8(converted.model)
+        return Variant(converted.model)
     if precision == "fp16":
-        return Int8(half(converted.network, converted.model))
+        return Variant(half(converted.network, converted.model))
+    if precision.startswith("openvino"):
+        require_openvino()
+    if precision == "openvino_bf16":
+        return Variant(converted.model, (), openvino(converted.network, "bf16"))
     return int8(converted, precision, samples, progress)
 
 
 def compared(
-    converted: Converted, made: Int8, precision: Precision, samples: Samples | None
+    converted: Converted, made: Variant, precision: Precision, samples: Samples | None
 ) -> list[Comparison]:
     """Return a variant's comparisons with the float32 graph, every one inside the budget.
 
@@ -58,10 +62,10 @@ def compared(
     if precision == "fp32":
         return []
     network = converted.network
-    base, session = open_session(converted.model), open_session(made.model)
+    base, session = open_session(converted.model), made.open()
     asked = real_items(samples, MOST_EVALUATED) or [inputs for inputs, _ in converted.pairs]
-    references = [run_session(base, inputs) for inputs in asked]
-    answers = [run_session(session, inputs) for inputs in asked]
+    references = [base.run(inputs) for inputs in asked]
+    answers = [session.run(inputs) for inputs in asked]
     pairs = zip(references, answers, strict=True)
     rows = compare(variant_subject(network, precision), precision, pairs)
     if samples:

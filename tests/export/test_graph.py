@@ -12,7 +12,7 @@ from emoserve_export.candidate import Candidate
 from emoserve_export.conversion import Converted, build_module, convert
 from emoserve_export.declaration import Network, Tensor, axes
 from emoserve_export.errors import GraphError
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import open_session
 
 from .conftest import Declare
 
@@ -47,7 +47,7 @@ def test_the_opset_is_pinned_and_nothing_stale_is_left(converted: Converted) -> 
 def test_any_batch_runs(converted: Converted) -> None:
     session = open_session(converted.model)
     for size in (1, 7):
-        answer = run_session(session, {"picture": np.zeros((size, 1, 8, 8), np.float32)})
+        answer = session.run({"picture": np.zeros((size, 1, 8, 8), np.float32)})
         assert answer["emotion"].shape == (size, 3)
 
 
@@ -87,7 +87,7 @@ def test_an_inner_value_may_have_the_name_of_an_output(variant: Declare) -> None
     )
     model = graph.export_graph(network, Namesake())
     assert shape(model.graph.input[0]) == ["batch", "tokens"]
-    answer = run_session(open_session(model), {"ids": np.zeros((2, 5), np.int64)})
+    answer = open_session(model).run({"ids": np.zeros((2, 5), np.int64)})
     assert answer["embedding"].shape == (2, 4)
 
 
@@ -129,7 +129,7 @@ def as_it_is(variant: Declare, **fields: object) -> Network:
 def test_an_onnx_file_is_taken_as_it_is_under_the_declared_names(variant: Declare) -> None:
     model = graph.read_graph(as_it_is(variant), one_operator())
     assert shape(model.graph.input[0]) == ["batch", 2]
-    answer = run_session(open_session(model), {"in": np.ones((3, 2), np.float32)})
+    answer = open_session(model).run({"in": np.ones((3, 2), np.float32)})
     np.testing.assert_array_equal(answer["out"], np.ones((3, 2), np.float32))
 
 

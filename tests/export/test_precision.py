@@ -9,15 +9,17 @@ import pytest
 from onnx import ModelProto
 from rich.console import Console
 
+from emoserve_ensemble.networks import LocalNetworks
+from emoserve_ensemble.runtimes import Runtime, read_runtime
 from emoserve_export import cli
 from emoserve_export.conversion import Converted, convert
-from emoserve_export.declaration import Budget, Evaluation, Network
+from emoserve_export.declaration import PRECISIONS, Budget, Evaluation, Network, Precision
 from emoserve_export.errors import ParityError, UnavailableError
 from emoserve_export.exporting import Choices, export
 from emoserve_export.manifest import read_manifest
-from emoserve_export.precision import Quantiser
+from emoserve_export.precision import GROUP, MULTIPLE, Quantiser
 from emoserve_export.samples import Samples, network_samples, task_metric
-from emoserve_export.sessions import open_session, run_session
+from emoserve_export.sessions import open_session
 from emoserve_export.tune import Trial, fastest, tune
 from emoserve_export.tune_report import plot_trials, trials_table
 from emoserve_export.variants import compared, in_precision
@@ -30,7 +32,7 @@ def samples(converted: Converted) -> Samples:
     """Items whose label is what the network says, so that its accuracy is 1."""
     rng = np.random.default_rng(3)
     pictures = rng.uniform(0, 1, (400, 1, 8, 8)).astype(np.float32) ** 2
-    answer = run_session(open_session(converted.model), {"picture": pictures})
+    answer = open_session(converted.model).run({"picture": pictures})
     target = answer["emotion"].argmax(1)
     evaluation = Evaluation({"picture": pictures[:200]}, target[:200], "emotion")
     return Samples({"picture": pictures[200:]}, evaluation)
@@ -61,7 +63,7 @@ def test_a_node_that_is_left_out_keeps_float32(converted: Converted, samples: Sa
     network, model = converted.network, converted.model
     for precision in ("int8_dynamic", "int8_static"):
         with Quantiser(network, model, precision, samples.calibration) as quantiser:
-            none = quantiser.quantised(quantiser.nodes)
+            none = quantiser.quantised(quantiser.nodes).model
             kinds = {tensor.data_type for tensor in none.graph.initializer}
         assert kinds <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}, precision
 
@@ -91,8 +93,9 @@ def test_a_lost_point_of_the_task_metric_is_refused(converted: Converted, sample
 def test_tuning_knows_speed_and_accuracy_of_every_candidate(
     converted: Converted, samples: Samples, tmp_path: Path
 ) -> None:
+    pytest.importorskip("openvino")
     trials = tune(converted, samples)
-    assert [trial.precision for trial in trials] == ["fp32", "fp16", "int8_dynamic", "int8_static"]
+    assert tuple(trial.precision for trial in trials) == PRECISIONS
     base = trials[0]
     assert base.metric == 1.0
     assert base.speed == {1: 1.0, 8: 1.0}
@@ -141,6 +144,43 @@ def test_what_was_published_in_fewer_bits_stays_so(
     assert record["precision"] == "int8_static"
     again = export([tiny], repository, Choices(with_steps=False, precision="fp32"))
     assert again.versions == {"tiny_net": 2}
+
+
+@pytest.mark.parametrize(
+    ("precision", "computed_in"), [("openvino_bf16", "bf16"), ("openvino_int8", "fp32")]
+)
+def test_what_openvino_runs_best_is_published_with_its_runtime(
+    tiny: Network, samples: Samples, tmp_path: Path, precision: Precision, computed_in: str
+) -> None:
+    pytest.importorskip("openvino")
+    evaluation = samples.evaluation
+    calibration = {"calibration/picture": samples.calibration["picture"]}
+    np.savez(
+        tmp_path / "tiny_net.npz", **evaluation.inputs, target=evaluation.target, **calibration
+    )
+    repository = tmp_path / "repo"
+    chosen = Choices(with_steps=False, precision=precision, samples=tmp_path)
+    report = export([tiny], repository, chosen)
+    assert {row.stage for row in report.rows} == {"onnx", precision}
+    assert read_runtime(repository / "tiny_net" / "1") == Runtime("openvino", computed_in)
+    assert "tiny_net/1/runtime.json" in read_manifest(repository).files
+    LocalNetworks(repository, ["tiny_net"]).check()
+
+
+def test_openvino_says_which_extra_brings_it(
+    converted: Converted, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match=r"emoserve\[openvino\]"):
+        in_precision(converted, "openvino_bf16", samples)
+
+
+def test_a_transformer_in_openvino_keeps_its_graph(converted: Converted) -> None:
+    pytest.importorskip("openvino")
+    network = dataclasses.replace(converted.network, kind="transformer", masked=True)
+    made = in_precision(dataclasses.replace(converted, network=network), "openvino_int8", None)
+    assert made.model is converted.model
+    assert made.runtime == Runtime("openvino", "bf16", GROUP, multiple=MULTIPLE)
 
 
 def test_quantising_twice_gives_the_same_bytes(converted: Converted, samples: Samples) -> None:
