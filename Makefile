@@ -10,7 +10,7 @@ LOAD ?= --loop open --shape steps --levels 5,10,20,30 --stage-seconds 15
 FUZZ_CASES ?= 2000
 FUZZ_SECONDS ?= 60
 DEMO_EXTRAS := plot,ensemble,server,export,demo
-TEST_EXTRAS := $(DEMO_EXTRAS),live,whisper,observability,training,loadtests,scaling,dev
+TEST_EXTRAS := $(DEMO_EXTRAS),live,whisper,openvino,observability,training,loadtests,scaling,dev
 
 # One line that changes while pip works, instead of hundreds or none.
 install = $(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
