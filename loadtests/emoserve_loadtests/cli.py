@@ -92,6 +92,7 @@ def _add_check(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--models", default="text_net,speech,face", metavar="A,B,...")
     add("--callers", default="1,8", metavar="A,B,...")
+    add("--protocol", choices=("grpc", "http"), default="grpc")
     add("--rounds", type=int, default=3)
     add("--seconds", type=float, default=6.0, help="of each round (default: 6)")
 
@@ -185,8 +186,9 @@ def _check(options: argparse.Namespace, rest: list[str]) -> int:
     models, callers = options.models.split(","), [int(one) for one in options.callers.split(",")]
     with _server(options) as server:
         found = perf_analyzer.compare(
-            models, callers, options.rounds, options.seconds, server, options.out / "check"
-        )
+            models, callers, options.rounds, options.seconds, server, options.protocol,
+            options.out / "check",
+        )  # fmt: skip
     table = Table("model", "callers", "answers/s, ours : perf_analyzer", "p50", "p99")
     for one in found:
         cells = (f"{one[key]['ratio']:.3f}" for key in ("per_s", "p50_ms", "p99_ms"))
