@@ -183,7 +183,8 @@ def batch_sizes(content: dict[str, Any]) -> Any:
     for axis, name in zip(axes.flat, names, strict=False):
         sizes = {int(size): count for size, count in batches[name].items()}
         axis.bar(list(sizes), list(sizes.values()), color="#5b5f97")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_xlim(0.4, max(sizes) + 0.6)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.locator_params(axis="y", nbins=4)
