@@ -64,8 +64,8 @@ class Trace:
 class _Cluster:
     def __init__(self, scenario: Scenario, seed: int, sample: int) -> None:
         self.scenario, self.env = scenario, simpy.Environment()
-        self.rng = np.random.default_rng(seed)
-        self.traffic = Traffic(scenario.service, self.rng, sample)
+        self.phases = np.random.default_rng([seed, 1])
+        self.traffic = Traffic(scenario.service, np.random.default_rng([seed, 2]), sample)
         self.scaler = Autoscaler(scenario.rules)
         self.replicas = self.ready = self._first_replicas()
         self.starting: list[simpy.Process] = []
@@ -110,7 +110,7 @@ class _Cluster:
 
     def _each(self, every_s: float, do: Any) -> Events:
         """Periods of different parts of a cluster do not keep step."""
-        yield self.env.timeout(float(self.rng.uniform(0, every_s)))
+        yield self.env.timeout(float(self.phases.uniform(0, every_s)))
         while True:
             do()
             yield self.env.timeout(every_s)

@@ -49,7 +49,7 @@ def _times(axes: Axes, case: Case, slo_s: float) -> None:
     hours = np.arange(len(case.p99_s)) / 60
     axes.plot(hours, case.p99_s, color=_RED, linewidth=1, label="99th percentile")
     axes.plot(hours, case.p50_s, color=_BLUE, label="median")
-    axes.axhline(slo_s, color=_GREEN, linestyle="--", label="objective for p95")
+    axes.axhline(slo_s, color=_GREEN, linestyle="--", label="objective")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -74,6 +74,6 @@ def draw_choices(choices: Sequence[Choice], plan_load: float, path: Path) -> Non
         axes.axvline(plan_load, color=_GREY, linestyle="--")
         axes.annotate(" the plan", (plan_load, axes.get_ylim()[1]), va="top", color=_GREY)
         axes.set_xlabel("load to keep")
-    late.legend(frameon=False)
+    over.legend(frameon=False)
     figure.suptitle("An hour in which the rate trebles within a minute")
     figure.savefig(path, dpi=110)

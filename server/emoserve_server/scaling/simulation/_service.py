@@ -1,15 +1,16 @@
 """One pod as a queue, fitted to what the load test measured on it.
 
-A pod answers `slots` requests at a time in the order in which they came; each takes a time of a
-log-normal distribution (M/G/c). Its mean and 95th percentile are those of the lowest measured rate,
-where next to nothing waits. `slots` is the number with which the queue comes closest to the means
-and percentiles at all measured rates; cores that share, batches and hops are all in it.
+A request is answered in a time of a log-normal distribution, whose mean and 95th percentile are
+those of the lowest measured rate, where next to nothing waits. It also brings work, of which a pod
+does so much a second that `limit_per_s` requests are the most it can answer. What comes while there
+is more work in hand than `slack_s` waits for the excess. With one core the slack is 0 and this is
+the queue M/G/1; with c cores it is the work of c - 1 requests; a CPU quota allows a burst. Limit
+and slack are those with which the queue comes closest to the means and percentiles at all rates.
 """
 
 from __future__ import annotations
 
 import functools
-import heapq
 import math
 from dataclasses import dataclass
 
@@ -20,41 +21,31 @@ from emoserve_server.scaling._capacity import Pipeline, Point
 
 Floats = NDArray[np.float64]
 _Z95 = 1.6449  # the 95th percentile of a standard normal distribution
-_MOST_SLOTS = 32
 _FIT_REQUESTS = 20_000
+_LIMITS = np.geomspace(1.02, 4.0, 24)  # candidates, as multiples of the knee's rate
+_SLACKS = np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16])  # of the mean time
 
 
 @dataclass(frozen=True)
 class Service:
-    """`slots` at a time; log-normal times of this mean (seconds) and shape; the queue's length."""
+    """Times in seconds; `sigma` is the shape of their log-normal distribution."""
 
-    slots: int
+    limit_per_s: float
+    slack_s: float
     mean_s: float
     sigma: float
     queue: int = 256  # max_queue_size of the generated configs
 
-    @property
-    def limit_per_s(self) -> float:
-        """The rate above which the queue only grows."""
-        return self.slots / self.mean_s
-
-    def times(self, rng: np.random.Generator, count: int) -> Floats:
-        """Return float64 [count], seconds of computing."""
-        mu = math.log(self.mean_s) - self.sigma**2 / 2
-        return rng.lognormal(mu, self.sigma, count)
+    def sizes(self, rng: np.random.Generator, count: int) -> Floats:
+        """Return float64 [count]: how large requests are, 1 on average."""
+        return rng.lognormal(-(self.sigma**2) / 2, self.sigma, count)
 
     def answered(self, rate_per_s: float, rng: np.random.Generator) -> Floats:
         """Return float64 [requests], seconds until the answer at a constant rate of arrivals."""
-        arrivals = np.cumsum(rng.exponential(1 / rate_per_s, _FIT_REQUESTS))
-        free = [0.0] * self.slots
-        took = []
-        for arrival, time_s in zip(
-            arrivals.tolist(), self.times(rng, _FIT_REQUESTS).tolist(), strict=True
-        ):
-            end = max(arrival, free[0]) + time_s
-            heapq.heapreplace(free, end)
-            took.append(end - arrival)
-        return np.array(took[_FIT_REQUESTS // 10 :])  # without the time in which the queue forms
+        gaps = rng.exponential(1 / rate_per_s, _FIT_REQUESTS)
+        sizes = self.sizes(rng, _FIT_REQUESTS)
+        limits, slacks = np.array([self.limit_per_s]), np.array([self.slack_s])
+        return _waited(gaps, sizes, limits, slacks)[:, 0] + _settled(self.mean_s * sizes)
 
 
 @functools.cache
@@ -62,21 +53,18 @@ def fitted(pipeline: Pipeline) -> Service:
     """Return the pod that answers like the measured one.
 
     Raises:
-        ValueError: nothing without a failure was measured.
+        ValueError: no run kept the objective.
     """
-    points = sorted((p for p in pipeline.points if not p.failures), key=lambda p: p.rate_per_s)
-    if not points:
-        raise ValueError(f"{pipeline.name}: every run failed; measure lower rates")
-    first = points[0]
-    sigma = _sigma(first.p95_s / first.mean_s)
-    fits = [Service(slots, first.mean_s, sigma) for slots in range(1, _MOST_SLOTS + 1)]
-    # Runs beyond the knee have no stationary answer to compare with.
-    kept = [p for p in points if p.rate_per_s <= pipeline.knee().rate_per_s]
-    able = [fit for fit in fits if fit.limit_per_s > kept[-1].rate_per_s]
-    if not able:
-        fastest = kept[-1].rate_per_s
-        raise ValueError(f"{pipeline.name}: {fastest:g}/s needs more than {_MOST_SLOTS} slots")
-    return min(able, key=lambda fit: sum(_distance(fit, point) for point in kept))
+    knee = pipeline.knee()
+    kept = [p for p in pipeline.points if not p.failures and p.rate_per_s <= knee.rate_per_s]
+    first = min(kept, key=lambda point: point.rate_per_s)
+    shape = Service(knee.rate_per_s, 0.0, first.mean_s, _sigma(first.p95_s / first.mean_s))
+    limits, slacks = (
+        one.ravel() for one in np.meshgrid(_LIMITS * knee.rate_per_s, _SLACKS * first.mean_s)
+    )
+    distance = sum(_distances(shape, point, limits, slacks) for point in kept)
+    best = int(np.argmin(distance))
+    return Service(float(limits[best]), float(slacks[best]), shape.mean_s, shape.sigma)
 
 
 def _sigma(ratio: float) -> float:
@@ -85,9 +73,27 @@ def _sigma(ratio: float) -> float:
     return _Z95 - math.sqrt(within)
 
 
-def _distance(fit: Service, point: Point) -> float:
-    took = fit.answered(point.rate_per_s, np.random.default_rng(1))
-    return (
-        math.log(float(took.mean()) / point.mean_s) ** 2
-        + math.log(float(np.quantile(took, 0.95)) / point.p95_s) ** 2
-    )
+def _distances(shape: Service, point: Point, limits: Floats, slacks: Floats) -> Floats:
+    """How far each candidate is from a measured point, float64 [candidates]."""
+    rng = np.random.default_rng(1)
+    gaps = rng.exponential(1 / point.rate_per_s, _FIT_REQUESTS)
+    sizes = shape.sizes(rng, _FIT_REQUESTS)
+    took = _waited(gaps, sizes, limits, slacks) + _settled(shape.mean_s * sizes)[:, None]
+    mean, p95 = took.mean(axis=0), np.quantile(took, 0.95, axis=0)
+    return np.asarray(np.log(mean / point.mean_s) ** 2 + np.log(p95 / point.p95_s) ** 2)
+
+
+def _waited(gaps: Floats, sizes: Floats, limits: Floats, slacks: Floats) -> Floats:
+    """Seconds that requests wait in each of several pods, float64 [requests, pods] (Lindley)."""
+    work = np.zeros(len(limits))
+    waits = np.empty((len(gaps), len(limits)))
+    for index, (gap, size) in enumerate(zip(gaps.tolist(), sizes.tolist(), strict=True)):
+        np.maximum(work - gap, 0.0, out=work)
+        np.maximum(work - slacks, 0.0, out=waits[index])
+        work += size / limits
+    return np.asarray(_settled(waits))
+
+
+def _settled(requests: Floats) -> Floats:
+    """Without the tenth in which the queue forms."""
+    return requests[_FIT_REQUESTS // 10 :]

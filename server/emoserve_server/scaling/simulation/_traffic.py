@@ -8,7 +8,6 @@ simulated, and each stands for as many as there are more; the same queues, reque
 
 from __future__ import annotations
 
-import heapq
 from array import array
 from collections import defaultdict
 
@@ -22,7 +21,7 @@ class Traffic:
 
     def __init__(self, service: Service, rng: np.random.Generator, sample: int) -> None:
         self._service, self._rng, self._sample = service, rng, sample
-        self._pods: list[list[float]] = []  # when each slot is free again, a heap
+        self._pods: list[float] = []  # until when each has work
         self._stands_for = 1.0
         self._full_s = service.queue / service.limit_per_s  # what a full queue makes wait
         self._executed: defaultdict[int, float] = defaultdict(float)  # by the second it ends in
@@ -42,10 +41,10 @@ class Traffic:
         before = len(self._pods) * self._stands_for
         size = min(pods, self._sample)
         if pods > before:
-            # As many old ones in the sample as in all.
-            kept = round(size * before / pods)
-            fresh = [[now_s] * self._service.slots for _ in range(size - kept)]
-            self._pods = self._pods[:kept] + fresh
+            # As many old ones in the sample as in all, on average.
+            stays = self._rng.random(len(self._pods)) < size * self._stands_for / pods
+            old = [busy_s for busy_s, one in zip(self._pods, stays.tolist(), strict=True) if one]
+            self._pods = old + [now_s] * (size - len(old))
         else:
             self._pods = self._pods[:size]
         self._stands_for = pods / size if size else 1.0
@@ -56,28 +55,34 @@ class Traffic:
         if pods:
             counts = self._rng.poisson(rate_per_s / (pods * self._stands_for), pods)
             offsets = self._rng.random(int(counts.sum()))
-            times = self._service.times(self._rng, int(counts.sum())).tolist()
+            sizes = self._service.sizes(self._rng, int(counts.sum())).tolist()
             first = 0
-            for pod, count in zip(self._pods, counts.tolist(), strict=True):
+            for pod, count in enumerate(counts.tolist()):
                 last = first + count
                 arrivals = np.sort(offsets[first:last]) + begin
-                self._take(pod, arrivals.tolist(), times[first:last])
+                self._pods[pod] = self._take(self._pods[pod], arrivals.tolist(), sizes[first:last])
                 first = last
         self.executed_s += self._executed.pop(begin, 0.0)
         self.waiting -= self._started.pop(begin, 0.0)
 
-    def _take(self, free: list[float], arrivals: list[float], times: list[float]) -> None:
-        weight = self._stands_for
-        for arrival, time_s in zip(arrivals, times, strict=True):
-            start = free[0] if free[0] > arrival else arrival
-            if start - arrival > self._full_s:
+    def _take(self, busy_s: float, arrivals: list[float], sizes: list[float]) -> float:
+        """Answer what comes to one pod and return until when it then has work."""
+        service, weight = self._service, self._stands_for
+        slack_s, mean_s, work_s = service.slack_s, service.mean_s, 1 / service.limit_per_s
+        for arrival, size in zip(arrivals, sizes, strict=True):
+            wait = busy_s - arrival - slack_s
+            if wait < 0:
+                wait = 0.0
+            elif wait > self._full_s:
                 self.refused += weight
                 continue
-            end = start + time_s
-            heapq.heapreplace(free, end)
-            self._executed[int(end)] += time_s * weight
+            busy_s = (busy_s if busy_s > arrival else arrival) + size * work_s
+            start = arrival + wait
+            end = start + size * mean_s
+            self._executed[int(end)] += size * mean_s * weight
             self._started[int(start)] += weight
             self.waiting += weight
             self._arrived.append(arrival)
             self._took.append(end - arrival)
             self._weight.append(weight)
+        return busy_s

@@ -77,8 +77,9 @@ def _introduction(capacity: Capacity, question: Question, service: Service) -> s
         f"Measured: {capacity.measured}.\n"
         f"`{question.pipeline.name}`: a pod holds {knee.rate_per_s:g} requests/s within "
         f"{question.pipeline.slo_p95_s:g} s (p95), and is kept at a load of "
-        f"{question.plan.rules.load:g}; simulated as {service.slots} slots of "
-        f"{service.mean_s * 1000:.0f} ms, at most {service.limit_per_s:.1f} requests/s; "
+        f"{question.plan.rules.load:g}; simulated as {service.mean_s * 1000:.0f} ms for an "
+        f"answer, {service.slack_s * 1000:.0f} ms of work without waiting, and at most "
+        f"{service.limit_per_s:.1f} requests/s; "
         f"a pod starts in {question.startup_s:.0f} s and costs {question.price_per_hour:g} an "
         "hour.\n"
     )
