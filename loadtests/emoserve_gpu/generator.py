@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing.synchronize import Barrier
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +23,7 @@ from emoserve_client import AsyncEmotionClient, EmoserveError, Retry
 
 _HEAD_START_S = 0.1  # until every process has its order
 _TIMEOUT_S = 30.0
+_START_S = 60.0
 _TRANSCRIPT = "What a day!"  # so that `video` needs no recogniser
 
 
@@ -58,7 +60,11 @@ class Generator:
     def __init__(self, processes: int) -> None:
         self._processes = processes
         spawn = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
-        self._pool = ProcessPoolExecutor(processes, spawn)
+        started = spawn.Barrier(processes + 1)
+        self._pool = ProcessPoolExecutor(processes, spawn, _wait_at, (started,))
+        for _ in range(processes):
+            self._pool.submit(time.monotonic)  # each makes the pool start one more process
+        started.wait(_START_S)
 
     def run(self, order: Order) -> Heard:
         """Return what the load of all processes together heard."""
@@ -87,6 +93,11 @@ class Generator:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown()
+
+
+def _wait_at(started: Barrier) -> None:
+    """Wait until every process has imported what it needs: the first load must not be short."""
+    started.wait(_START_S)
 
 
 def drive(order: Order) -> Heard:
