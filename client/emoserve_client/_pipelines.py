@@ -115,6 +115,8 @@ def _clip_part(reply: Reply | None) -> Utterance | ClipEnd | None:
     if reply is None:
         return None
     answer = _answers.parse(reply.text("answer"))
+    if "heartbeat" in answer:  # over HTTP: the server looks whether we are still there
+        return None
     if isinstance(one := answer.get("utterance"), dict):
         return _answers.utterance(one)
     return _answers.summary(answer)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,34 @@ from emoserve_ensemble.steps import _log as log
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.steps._step import StepConfig, column, failed, refused
 from emoserve_ensemble.text import decode_text
+
+# Triton sees that an HTTP caller has gone only when it cannot write to them any more.
+HEARTBEAT_S = 0.25
+
+
+class _Caller:
+    """Who waits for a clip's answers.
+
+    Args:
+        heartbeats: send a sign of life where nothing else is sent.
+    """
+
+    def __init__(self, sender: Any, heartbeats: bool) -> None:
+        self._sender = sender
+        self._heartbeats = heartbeats
+        self._since_s = self._sent_s = time.monotonic()
+
+    def send(self, message: answers.Json) -> None:
+        tensor = pb_utils.Tensor("answer", column([answers.encoded(message)])[0])
+        self._sender.send(pb_utils.InferenceResponse([tensor]))
+        self._sent_s = time.monotonic()
+
+    def gone(self) -> bool:
+        """Tell whether they have gone; asked often while there is work."""
+        now_s = time.monotonic()
+        if self._heartbeats and now_s - self._sent_s >= HEARTBEAT_S:
+            self.send({"heartbeat": round(now_s - self._since_s, 2)})
+        return bool(self._sender.is_cancelled())
 
 
 class Video:
@@ -64,13 +93,13 @@ class Video:
         given = _bytes(request, "transcript")
         transcript = decode_text(given, self.tools.limits) if given else None
         settings = ClipSettings.from_options(_bytes(request, "options"))
+        caller = _Caller(sender, heartbeats=_bytes(request, "media") is None)
         messages = clip.analyze_clip(
-            data, self.tools, settings, transcript=transcript, cancelled=sender.is_cancelled
+            data, self.tools, settings, transcript=transcript, cancelled=caller.gone
         )
         for message in messages:
             self._count(message)
-            tensor = pb_utils.Tensor("answer", column([answers.encoded(message)])[0])
-            sender.send(pb_utils.InferenceResponse([tensor]))
+            caller.send(message)
 
     def _count(self, message: answers.Json) -> None:
         if "summary" in message:
