@@ -60,11 +60,14 @@ class Others:
 
 
 def _busy_s() -> float:
-    """Return the seconds that all processors together were busy, stolen time included."""
-    user, nice, system, _, _, irq, soft, steal = map(
+    """Return the seconds that all processors together were busy, stolen time included.
+
+    Without those of processes that were made nice: they only take what nobody else wants.
+    """
+    user, _, system, _, _, irq, soft, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )
-    return (user + nice + system + irq + soft + steal) / _TICK_HZ
+    return (user + system + irq + soft + steal) / _TICK_HZ
 
 
 def _own_s() -> float:

@@ -75,7 +75,7 @@ the rounds of the rate over that of «no server, a thread per core» in the same
 same calls on the same bytes with nothing around them, one item per call; a server that batches can
 pass 1. Latencies are medians over the rounds. Every server's answers were equal to the limit's
 before anything was timed. A measurement during which programs of others kept more than {quiet:g} of
-a core busy was taken again, at most twice; of those that count the median had {others:.2f} cores of
+a core busy was taken again, once; of those that count the median had {others:.2f} cores of
 others, the worst {worst:.2f}. Absolute figures hold for this machine only; ratios travel.
 """
 

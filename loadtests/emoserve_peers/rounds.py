@@ -9,7 +9,7 @@ from emoserve_peers.generator import Load
 from emoserve_peers.processes import Others
 
 QUIET_CORES = 0.1  # more than this of others' programs spoils a measurement
-TRIES = 3
+TRIES = 2
 
 Measure: TypeAlias = Callable[[int], Load]  # of a round's number
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -23,7 +23,7 @@ from emoserve_server import EmbeddedTriton
 
 START_S = 90.0  # how long a server may take until its first answer
 _CALL_S = 60.0
-_END_S = 5.0
+_END_S = 1.0
 _POLL_S = 0.05
 
 
@@ -102,7 +102,13 @@ def peer(
 def emoserve(pipeline: str, repository: Path, log: Path) -> Iterator[Running]:
     """Give the embedded Triton that serves one pipeline as it comes."""
     with EmbeddedTriton(
-        repository, http_port=0, grpc_port=0, metrics_port=0, models=[pipeline], log_file=log
+        repository,
+        http_port=0,
+        grpc_port=0,
+        metrics_port=0,
+        models=[pipeline],
+        log_file=log,
+        exit_timeout_s=_END_S,
     ) as triton:
         assert triton.pid is not None
         supervisor = processes.parent(triton.pid)
@@ -152,10 +158,17 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in taken]
 
 
-def ask_to_end(pid: int) -> None:
-    """Tell a server's first process to stop, if it still runs."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+@contextlib.contextmanager
+def ended(roots: Sequence[int]) -> Iterator[None]:
+    """Tell servers to stop, all at once, and see to it that after the block none of theirs runs."""
+    families = [pid for root in roots for pid in processes.family(root)]
+    for root in roots:
+        _signal(root, signal.SIGTERM)
+    try:
+        yield
+    finally:
+        for pid in families:  # some have lost their parent, so that nobody else finds them
+            _signal(pid, signal.SIGKILL)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -165,6 +178,10 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_S)
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
     process.wait()
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

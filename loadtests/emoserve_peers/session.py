@@ -55,10 +55,9 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name, running in self._running.items():
-            if name in SERVERS:
-                servers.ask_to_end(running.root)  # all at once; then each is waited for
-        self._stack.close()
+        roots = [one.root for name, one in self._running.items() if name in SERVERS]
+        with servers.ended(roots):
+            self._stack.close()
 
     def start_limit(self, name: str) -> None:
         """Load one of `LIMITS`."""
