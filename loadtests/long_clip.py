@@ -4,8 +4,8 @@
 
 CLIP is repeated without re-encoding until it is as long as asked, then analysed in a fresh process
 with the decoder in its child, as the `video` step does. Prints the peak resident memory of both
-processes less the clip's own bytes, the time of the first answer and of a cancel, and seconds of
-media per second.
+processes, the clip's own bytes, and the times of the first answer and of the whole. `cancel.py`
+measures how soon a caller who goes away frees the step.
 """
 
 import argparse
