@@ -122,15 +122,18 @@ class Record:
     def ratio(self, network: str) -> Ratio | None:
         return next((one for one in self.ratios if one.network == network), None)
 
+    def met(self, ratio: Ratio) -> bool | None:
+        """Return whether the goal was met; None where it does not speak of this run."""
+        if ratio.network not in GOAL_NETWORKS or not self.machine["cuda_in_torch"]:
+            return None
+        return ratio.to_raw >= GOAL
+
     def to_json(self) -> dict[str, Any]:
         """Return everything with the goals met or missed."""
         content = asdict(self)
         for given, one in zip(content["ratios"], self.ratios, strict=True):
-            given |= {"to_raw": one.to_raw, "to_host": one.to_host}
-            given |= (
-                {"goal": GOAL, "met": one.to_raw >= GOAL} if one.network in GOAL_NETWORKS else {}
-            )
-        return content
+            given |= {"to_raw": one.to_raw, "to_host": one.to_host, "met": self.met(one)}
+        return content | {"goal": GOAL}
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -104,7 +104,9 @@ def test_the_cpu_path_measures(repository: Path, tmp_path: Path) -> None:
         assert 0 < trial["p50_ms"] <= trial["p99_ms"]
     (ratio,) = content["ratios"]
     assert ratio["to_raw"] > 0
-    assert ratio["met"] == (ratio["to_raw"] >= ratio["goal"])
+    # The goal speaks of a GPU.
+    on_gpu = content["machine"]["cuda_in_torch"]
+    assert ratio["met"] == (ratio["to_raw"] >= content["goal"] if on_gpu else None)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"report.md", "networks.png", "batches.png", "ratio.png", "triton.log"} <= names
     assert "fusion_net" in (tmp_path / "out" / "report.md").read_text()
