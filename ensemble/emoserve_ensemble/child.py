@@ -82,7 +82,9 @@ class Child:
         finally:
             os.close(file)
 
-    def receive(self, stall_s: float, cancelled: Cancelled = never) -> tuple[dict[str, Any], bytes]:
+    def receive(
+        self, stall_s: float, cancelled: Cancelled = never
+    ) -> tuple[dict[str, Any], bytearray]:
         """Return the next message: a header and its payload.
 
         Raises:

@@ -1,21 +1,22 @@
 """Decoding in a place of its own: a crash or a hang of FFmpeg's libraries loses one request only.
 
-`MediaReader` decodes in this process; `DecoderProcess` has the same `open` and decodes in a child
+`LocalDecoder` decodes in this process; `DecoderProcess` does the same in a child
 that it keeps warm, bounds in memory and time, and replaces when it dies.
 """
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 
-from emoserve_ensemble.arrays import Floats
+from emoserve_ensemble.arrays import Floats, Pixels
 from emoserve_ensemble.child import Child, ChildError, StalledError
 from emoserve_ensemble.errors import Cancelled, InputError, never
+from emoserve_ensemble.images import check_image, decode_image
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.media import Frame, MediaEvent, MediaInfo, MediaReader, Sampling, Sound
 
@@ -58,6 +59,14 @@ class Decoder(Protocol):
         """
         ...
 
+    def picture(self, data: bytes, limits: Limits) -> Pixels:
+        """Return an encoded picture's pixels: uint8 [height, width, 3], RGB.
+
+        Raises:
+            InputError: the picture cannot be used.
+        """
+        ...
+
     def close(self) -> None:
         """End what it started."""
         ...
@@ -74,6 +83,9 @@ class LocalDecoder:
         cancelled: Cancelled = never,
     ) -> Reader:
         return MediaReader(data, limits, sampling)
+
+    def picture(self, data: bytes, limits: Limits) -> Pixels:
+        return decode_image(data, limits)
 
     def close(self) -> None:
         pass
@@ -102,16 +114,27 @@ class DecoderProcess:
         job = {"limits": asdict(limits), "sampling": asdict(sampling or Sampling())}
         self._lock.acquire()
         try:
-            if self._child is None or not self._child.alive:
-                self._child = Child("emoserve_ensemble.decoder_worker")
-            try:
-                self._child.start(job, data)
-            except ChildError as error:
-                raise InputError("undecodable", f"media: the decoder died ({error})") from error
-            return _RemoteReader(self._child, self._lock, self._stall_s, cancelled)
+            return _RemoteReader(self._started(job, data), self._lock, self._stall_s, cancelled)
         except BaseException:
             self._lock.release()
             raise
+
+    def picture(self, data: bytes, limits: Limits) -> Pixels:
+        check_image(data, limits)
+        with self._lock:
+            child = self._started({"limits": asdict(limits), "picture": True}, data)
+            header, payload = _received(child, "image", self._stall_s, never)
+        return np.frombuffer(payload, np.uint8).reshape(header["shape"])
+
+    def _started(self, job: Mapping[str, object], data: bytes) -> Child:
+        """Return the child at work on a job, a new one where the last has died."""
+        if self._child is None or not self._child.alive:
+            self._child = Child("emoserve_ensemble.decoder_worker")
+        try:
+            self._child.start(job, data)
+        except ChildError as error:
+            raise InputError("undecodable", f"media: the decoder died ({error})") from error
+        return self._child
 
     def close(self) -> None:
         """End the child."""
@@ -147,23 +170,12 @@ class _RemoteReader:
             else:
                 yield _event(header, payload)
 
-    def _receive(self) -> tuple[dict[str, Any], bytes]:
-        """Return the child's next message.
-
-        Raises:
-            InputError: the child died, hung, or says that the clip cannot be used.
-            CallerGoneError: nobody waits for the clip any more.
-        """
+    def _receive(self) -> tuple[dict[str, Any], bytearray]:
         try:
-            header, payload = self._child.receive(self._stall_s, self._cancelled)
-        except StalledError as error:
-            raise InputError("timeout", f"media: the decoder: {error}") from error
-        except ChildError as error:
-            raise InputError("undecodable", "media: the decoder crashed on it") from error
-        if header["kind"] == "error":
+            return _received(self._child, "media", self._stall_s, self._cancelled)
+        except InputError:
             self._finished = True
-            raise InputError(header["reason"], str(header["message"]))
-        return header, payload
+            raise
 
     def __enter__(self) -> "_RemoteReader":
         return self
@@ -181,7 +193,27 @@ class _RemoteReader:
             self._lock.release()
 
 
-def _event(header: dict[str, Any], payload: bytes) -> MediaEvent:
+def _received(
+    child: Child, what: str, stall_s: float, cancelled: Cancelled
+) -> tuple[dict[str, Any], bytearray]:
+    """Return the child's next message.
+
+    Raises:
+        InputError: the child died, hung, or says that the input cannot be used.
+        CallerGoneError: nobody waits for it any more.
+    """
+    try:
+        header, payload = child.receive(stall_s, cancelled)
+    except StalledError as error:
+        raise InputError("timeout", f"{what}: the decoder: {error}") from error
+    except ChildError as error:
+        raise InputError("undecodable", f"{what}: the decoder crashed on it") from error
+    if header["kind"] == "error":
+        raise InputError(header["reason"], str(header["message"]))
+    return header, payload
+
+
+def _event(header: dict[str, Any], payload: bytearray) -> MediaEvent:
     time_s = float(header["time_s"])
     if header["kind"] == "sound":
         return Sound(time_s, np.frombuffer(payload, np.float32))

@@ -14,9 +14,7 @@ from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face_pixels import face_pixels
 from emoserve_ensemble.face_quality import face_quality
 from emoserve_ensemble.fusion import Absent, Evidence, pooled
-from emoserve_ensemble.images import decode_image
 from emoserve_ensemble.labels import to_canonical
-from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import Networks, ask
 from emoserve_ensemble.tools import Tools
 
@@ -174,14 +172,14 @@ def analyze_images(
     images: Sequence[bytes], tools: Tools, settings: DetectorSettings | None = None
 ) -> list[Faces | InputError]:
     """Return the faces of each encoded picture, or why it cannot be used; in order."""
-    decoded = [_decoded(image, tools.limits) for image in images]
+    decoded = [_decoded(image, tools) for image in images]
     pictures = [picture for picture in decoded if not isinstance(picture, InputError)]
     analyzed = iter(analyze_pictures(pictures, tools.networks, settings) if pictures else [])
     return [item if isinstance(item, InputError) else next(analyzed) for item in decoded]
 
 
-def _decoded(image: bytes, limits: Limits) -> Pixels | InputError:
+def _decoded(image: bytes, tools: Tools) -> Pixels | InputError:
     try:
-        return decode_image(image, limits)
+        return tools.decoder.picture(image, tools.limits)
     except InputError as error:
         return error

@@ -70,11 +70,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def decode_image(data: bytes, limits: Limits) -> Pixels:
-    """Return uint8 [height, width, 3], RGB, the camera's rotation (EXIF) applied.
+def check_image(data: bytes, limits: Limits) -> None:
+    """Look at the first bytes and the header, without a decoder.
 
     Raises:
-        InputError: empty, too large, not one of the accepted formats, or broken.
+        InputError: empty, too large, not one of the accepted formats, or without a header.
     """
     if not data:
         raise InputError("empty", f"image: no bytes; {ACCEPTED} is accepted")
@@ -85,6 +85,15 @@ def decode_image(data: bytes, limits: Limits) -> Pixels:
     if size is None:
         raise InputError("undecodable", f"image: {len(data)} bytes without a readable header")
     limits.check_pixels(*size)
+
+
+def decode_image(data: bytes, limits: Limits) -> Pixels:
+    """Return uint8 [height, width, 3], RGB, the camera's rotation (EXIF) applied.
+
+    Raises:
+        InputError: as `check_image`, or broken.
+    """
+    check_image(data, limits)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         raise InputError("undecodable", f"image: its {len(data)} bytes do not decode")

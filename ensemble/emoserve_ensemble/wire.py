@@ -16,7 +16,7 @@ def send(to: socket.socket, header: dict[str, Any], payload: bytes | memoryview 
         to.sendall(payload)
 
 
-def receive(from_: socket.socket) -> tuple[dict[str, Any], bytes]:
+def receive(from_: socket.socket) -> tuple[dict[str, Any], bytearray]:
     """Return the next message.
 
     Raises:
@@ -25,7 +25,7 @@ def receive(from_: socket.socket) -> tuple[dict[str, Any], bytes]:
     """
     header_length, payload_length = _LENGTHS.unpack(_exactly(from_, _LENGTHS.size))
     header = json.loads(_exactly(from_, header_length))
-    return header, bytes(_exactly(from_, payload_length))
+    return header, _exactly(from_, payload_length)
 
 
 def _exactly(from_: socket.socket, length: int) -> bytearray:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -98,3 +99,32 @@ def test_an_abandoned_clip_stops_the_work(decoder, mp4, wav) -> None:
         time.sleep(0.01)
     assert not Path(f"/proc/{child}").exists()
     assert len(decode_sound(wav(TONE), decoder, Limits())) == 32_000
+
+
+def test_both_decoders_give_the_same_pictures(decoder, png) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    for each in (LocalDecoder(), decoder):
+        np.testing.assert_array_equal(each.picture(png(pixels), Limits()), pixels)
+
+
+def test_a_broken_picture_is_refused_and_the_child_lives_on(decoder, png) -> None:
+    data = png(np.zeros((64, 64, 3), np.uint8))
+    decoder.picture(data, Limits())
+    child = decoder._child.pid
+    for broken, reason in [(b"", "empty"), (b"GIF89a", "unsupported"), (data[:40], "undecodable")]:
+        with pytest.raises(InputError) as caught:
+            decoder.picture(broken, Limits())
+        assert caught.value.reason == reason
+    assert decoder.picture(data, Limits()).shape == (64, 64, 3)
+    assert decoder._child.pid == child
+
+
+def test_a_crash_loses_one_picture_only(decoder, png) -> None:
+    data = png(np.zeros((64, 64, 3), np.uint8))
+    decoder.picture(data, Limits())
+    child = decoder._child.pid
+    os.kill(child, signal.SIGSTOP)  # so that it is still at work when it dies
+    threading.Timer(0.3, os.kill, (child, signal.SIGKILL)).start()
+    with pytest.raises(InputError, match="image: the decoder crashed on it"):
+        decoder.picture(data, Limits())
+    assert decoder.picture(data, Limits()).shape == (64, 64, 3)

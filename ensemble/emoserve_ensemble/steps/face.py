@@ -10,7 +10,6 @@ from emoserve_ensemble import face
 from emoserve_ensemble.arrays import Floats, Tensor
 from emoserve_ensemble.detection import FoundFaces, find_faces
 from emoserve_ensemble.errors import InputError
-from emoserve_ensemble.images import decode_image
 from emoserve_ensemble.steps._step import Step, padded, rows_of
 
 _NO_BOXES, _NO_EMOTIONS = np.zeros((0, 4), np.float32), np.zeros((0, 7), np.float32)
@@ -63,7 +62,7 @@ class FaceDetect(Step[bytes, _Crops]):
 
     def _one(self, data: bytes) -> _Crops | InputError:
         try:
-            picture = decode_image(data, self.tools.limits)
+            picture = self.tools.decoder.picture(data, self.tools.limits)
         except InputError as error:
             return error
         found = find_faces([picture], self.tools.networks)[0]
