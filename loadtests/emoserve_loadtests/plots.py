@@ -104,7 +104,8 @@ def run_timeline(content: dict[str, Any]) -> Any:
     _server_lines(axes[2], axes[3], content["server"]["samples"])
     axes[3].set_xlabel("seconds since the start (latency: of the requests due in that second)")
     for axis in axes:
-        axis.legend(frameon=False, ncols=5, loc="upper left", fontsize=8)
+        if axis.get_legend_handles_labels()[0]:  # the server may have been out of sight
+            axis.legend(frameon=False, ncols=5, loc="upper left", fontsize=8)
         _clean(axis)
     return figure
 

@@ -140,7 +140,7 @@ def test_a_server_answers_and_leaves_nothing(new_repository):
 def test_only_the_wanted_models_load(new_repository):
     repository = new_repository().add_python("wanted").add_python("other").path
     with EmbeddedTriton(repository, models=["wanted"], **ANY_PORTS) as triton:
-        assert ask(triton, "wanted", [1]) == [2]
+        assert ask(triton, "wanted", [1, 2]) == [2, 3]
         assert [one.name for one in triton.models if one.state == "READY"] == ["wanted"]
     with pytest.raises(RepositoryError, match="holds no typo; it holds other, wanted"):
         EmbeddedTriton(repository, models=["typo"], **ANY_PORTS).start()
