@@ -226,7 +226,8 @@ SYSTEMS: Mapping[str, System] = {
 }
 PEERS = tuple(name for name, system in SYSTEMS.items() if system.server in SERVERS)
 
-# Measured by default: of each peer's variants the one that was faster at 32 callers.
+# Measured by default: the variants that were faster in a first run (face-tiny, 8 and 32 callers;
+# Ray Serve's were equal there). For another workload the other may be: measure both.
 COMPARED = (
     *OURS,
     *(name for name in PEERS if name.startswith("fastapi")),
