@@ -63,7 +63,10 @@ def openvino(
     network: Network, precision: str, group: int = 0, kept: tuple[str, ...] = ()
 ) -> Runtime:
     """Return how OpenVINO runs a network."""
-    return Runtime("openvino", precision, group, kept, MULTIPLE if network.masked else 1)
+    # Filled up, the longest input must still be one that the network takes.
+    fits = all(tensor.axes[1].high % MULTIPLE == 0 for tensor in network.inputs if network.masked)
+    multiple = MULTIPLE if network.masked and fits else 1
+    return Runtime("openvino", precision, group, kept, multiple)
 
 
 def require_openvino() -> None:

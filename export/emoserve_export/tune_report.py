@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from emoserve_export.tune import Trial, fastest
@@ -24,7 +25,7 @@ def trials_table(network: str, trials: Sequence[Trial]) -> Table:
 
 
 def _cells(trial: Trial, sizes: Sequence[int], best: Trial) -> list[str]:
-    verdict = "published" if trial is best else trial.problem or "inside the budget, slower"
+    verdict = "published" if trial is best else escape(trial.problem) or "inside the budget, slower"
     if trial.excluded:
         verdict += f"; {len(trial.excluded)} nodes in fp32"
     if not trial.speed:

@@ -13,11 +13,19 @@ from emoserve_ensemble.networks import LocalNetworks
 from emoserve_ensemble.runtimes import Runtime, read_runtime
 from emoserve_export import cli
 from emoserve_export.conversion import Converted, convert
-from emoserve_export.declaration import PRECISIONS, Budget, Evaluation, Network, Precision
+from emoserve_export.declaration import (
+    PRECISIONS,
+    Budget,
+    Evaluation,
+    Network,
+    Precision,
+    Tensor,
+    axes,
+)
 from emoserve_export.errors import ParityError, UnavailableError
 from emoserve_export.exporting import Choices, export
 from emoserve_export.manifest import read_manifest
-from emoserve_export.precision import GROUP, MULTIPLE, Quantiser
+from emoserve_export.precision import GROUP, MULTIPLE, Quantiser, openvino
 from emoserve_export.samples import Samples, network_samples, task_metric
 from emoserve_export.sessions import open_session
 from emoserve_export.tune import Trial, fastest, tune
@@ -177,10 +185,18 @@ def test_openvino_says_which_extra_brings_it(
 
 def test_a_transformer_in_openvino_keeps_its_graph(converted: Converted) -> None:
     pytest.importorskip("openvino")
-    network = dataclasses.replace(converted.network, kind="transformer", masked=True)
+    network = dataclasses.replace(converted.network, kind="transformer")
     made = in_precision(dataclasses.replace(converted, network=network), "openvino_int8", None)
     assert made.model is converted.model
-    assert made.runtime == Runtime("openvino", "bf16", GROUP, multiple=MULTIPLE)
+    assert made.runtime == Runtime("openvino", "bf16", GROUP)
+
+
+@pytest.mark.parametrize(("longest", "multiple"), [(512, MULTIPLE), (50, 1)])
+def test_only_what_stays_in_range_is_filled_up(tiny: Network, longest: int, multiple: int) -> None:
+    ids = Tensor("ids", "int64", axes("batch", tokens=(1, longest)))
+    network = dataclasses.replace(tiny, inputs=(ids,), masked=True)
+    assert openvino(network, "bf16").multiple == multiple
+    assert openvino(dataclasses.replace(network, masked=False), "bf16").multiple == 1
 
 
 def test_quantising_twice_gives_the_same_bytes(converted: Converted, samples: Samples) -> None:
@@ -212,10 +228,17 @@ def test_task_metrics(metric: str, expected: float) -> None:
     assert task_metric(evaluation, predicted) == pytest.approx(expected, abs=1e-4)
 
 
-def test_without_samples_tuning_says_what_it_could_not_try(tiny: Network, tmp_path: Path) -> None:
+def test_without_samples_tuning_says_what_it_could_not_try(
+    tiny: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     trials = tune(convert(tiny), None)
     assert "needs real data" in trials[3].problem
     assert trials[0].metric is None
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(trials_table("tiny_net", trials))
+    assert "pip install 'emoserve[openvino]'" in shown.get()
 
 
 def test_the_command_shows_what_was_tried(

@@ -50,6 +50,7 @@ def hugging_face(folder: Path, name: str, *, output: str = "emotion", **fields: 
         "files": {TOKENIZER: Checkpoint(folder / TOKENIZER)},
         "preprocessing": Preprocessing(f"{name}_tokens_v1", "the folder's own tokenizer.json"),
         "kind": "transformer",
+        "masked": True,
     }
     return Network(**(declared | fields))
 
