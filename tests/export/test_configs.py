@@ -107,6 +107,10 @@ def test_a_model_answers_before_it_is_ready() -> None:
     assert [warm.batch_size for warm in step_config(TEXT, "cpu").model_warmup] == [1]
     words = step_files(TEXT, "cpu")["warmup/text"]
     assert struct.unpack("<I", words[:4])[0] == len(words) - 4
+    for step in STEPS:
+        (request,) = step_config(step, "cpu").model_warmup
+        folder = step_files(step, "cpu")
+        assert {f"warmup/{name}" for name in request.inputs} <= folder.keys(), step.name
     # It would ask networks that may not be loaded yet.
     assert not step_config(VIDEO, "gpu").model_warmup
     assert not step_config(TEXT, "gpu").model_warmup
