@@ -1,6 +1,7 @@
 """The recogniser in a child gives the words of the one in this process, and can be stopped."""
 
 import os
+import runpy
 import signal
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from emoserve_ensemble.errors import CallerGoneError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
 from emoserve_ensemble.transcription import PocketSphinx
+from emoserve_ensemble.whisper import Whisper
 
 LONG = np.random.default_rng(0).normal(0, 0.1, 16_000 * 600).astype(np.float32)  # minutes of work
 
@@ -64,6 +66,17 @@ def test_a_crash_loses_one_utterance_only(recogniser, spoken) -> None:
     with pytest.raises(ChildError, match="the recogniser pocketsphinx: it crashed"):
         recogniser.words(LONG)
     assert [word.text for word in recogniser.words(spoken)] == ["one", "two", "three"]
+
+
+def test_whisper_runs_in_the_child_too(tmp_path) -> None:
+    pytest.importorskip("faster_whisper")
+    runpy.run_path(str(Path(__file__).with_name("tiny_whisper.py")))["write"](tmp_path / "tiny")
+    process = RecogniserProcess(Recogniser("whisper", str(tmp_path / "tiny"), "en"))
+    samples = np.sin(np.arange(32_000) * 0.1).astype(np.float32) * 0.3
+    words = process.words(samples)
+    process.close()
+    assert words == Whisper(tmp_path / "tiny", "en").words(samples)
+    assert words
 
 
 def test_a_recogniser_that_cannot_be_loaded_says_why(tmp_path) -> None:
