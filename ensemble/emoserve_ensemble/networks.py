@@ -152,7 +152,7 @@ class LocalNetworks:
 
 
 def _alike(value: Tensor, wanted: Tensor, exact: bool) -> bool:
-    """Tell whether an answer is the golden one; not exact ones differ by processor and runtime."""
+    """Tell whether an answer is the golden one; others than ONNX Runtime come near."""
     if exact:
         return np.allclose(value, wanted, rtol=1e-2, atol=1e-2)
     lengths = float(np.linalg.norm(value) * np.linalg.norm(wanted))

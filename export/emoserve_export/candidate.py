@@ -64,7 +64,7 @@ class Candidate:
         graph.describe(self.model, self._metadata(version))
         data = self.model.SerializeToString(deterministic=True)
         inputs, trained = self._golden_pair()
-        answer = open_session(data, runtime=self.runtime).run(inputs)
+        answer = open_session(data).run(inputs)  # as Triton's own backend runs it
         others = {name: source.read() for name, source in self.network.files.items()}
         if self.runtime != Runtime():
             others[RUNTIME] = self.runtime.to_json()

@@ -45,7 +45,7 @@ def test_openvino_answers_like_onnx_runtime(repository, tmp_path, runtime) -> No
         answer, expected = network.run(inputs), reference.run(inputs)
         assert answer.keys() == expected.keys()
         for name, value in expected.items():
-            tolerance = 1e-4 if runtime.exact else 0.15
+            tolerance = 1e-4 if runtime.precision == "fp32" else 0.15
             np.testing.assert_allclose(answer[name], value, atol=tolerance, err_msg=name)
     LocalNetworks(tmp_path, ["text_net"]).check()
 
