@@ -4,6 +4,7 @@ The golden requests and the warm-up are made of them, so a repository carries no
 MTCNN finds the face with 0.98, silero-vad takes the voice for speech (tests hold both).
 """
 
+import functools
 import io
 import struct
 import wave
@@ -125,6 +126,7 @@ def wav(sound: Floats) -> bytes:
     return file.getvalue()
 
 
+@functools.cache
 def still_requests() -> dict[str, dict[str, bytes]]:
     """Return a request for each pipeline that takes no clip: input name -> encoded bytes."""
     picture, sound, words = png(face_picture()), wav(voice()), TEXT.encode()
@@ -136,6 +138,7 @@ def still_requests() -> dict[str, dict[str, bytes]]:
     }
 
 
+@functools.cache
 def clip(duration_s: float = 2.5, rate_hz: int = 8) -> bytes:
     """Return the face and the voice as a Matroska clip: MPEG-4 pictures, PCM sound."""
     import av
