@@ -64,17 +64,18 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def start(self, job: Mapping[str, object], data: bytes | memoryview) -> None:
-        """Hand over a job and its data.
+    def start(self, job: Mapping[str, object], *data: bytes | memoryview) -> None:
+        """Hand over a job and its data, which the child finds in one file.
 
         Raises:
             ChildError: the child is dead.
         """
         file = os.memfd_create("emoserve")
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(file, view) :]
+            for piece in data:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(file, view) :]
             socket.send_fds(self._socket, [json.dumps(job).encode().ljust(_JOB_BYTES)], [file])
         except OSError as error:
             self.kill()

@@ -7,7 +7,9 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, BinaryIO
 
 import cv2
@@ -16,7 +18,7 @@ from emoserve_ensemble.child import confine, serve
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.images import decode_image
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import MediaReader, Sampling, Sound
+from emoserve_ensemble.media import Sampling, Sound
 from emoserve_ensemble.wire import send
 
 _MAX_MEMORY_BYTES = 4 * 2**30
@@ -34,12 +36,17 @@ def main(argv: list[str]) -> int:
 
 def _answer(parent: socket.socket, job: dict[str, Any], media: BinaryIO) -> None:
     limits = Limits(**job["limits"])
+    if "pictures" in job:
+        for size in job["pictures"]:
+            _send_or_refuse(parent, partial(_send_picture, parent, media.read(size), limits))
+    else:
+        sampling = Sampling(**job["sampling"])
+        _send_or_refuse(parent, partial(_send_clip, parent, media, limits, sampling))
+
+
+def _send_or_refuse(parent: socket.socket, work: Callable[[], None]) -> None:
     try:
-        if "picture" in job:
-            pixels = decode_image(media.read(), limits)
-            send(parent, {"kind": "picture", "shape": list(pixels.shape)}, pixels.data.cast("B"))
-        else:
-            _send_clip(parent, MediaReader(media, limits, Sampling(**job["sampling"])))
+        work()
     except InputError as error:
         send(parent, {"kind": "error", "reason": error.reason, "message": error.message})
     except MemoryError:
@@ -47,8 +54,15 @@ def _answer(parent: socket.socket, job: dict[str, Any], media: BinaryIO) -> None
         send(parent, {"kind": "error", "reason": "too_large", "message": message})
 
 
-def _send_clip(parent: socket.socket, reader: MediaReader) -> None:
-    with reader:
+def _send_picture(parent: socket.socket, image: bytes, limits: Limits) -> None:
+    pixels = decode_image(image, limits)
+    send(parent, {"kind": "picture", "shape": list(pixels.shape)}, pixels.data.cast("B"))
+
+
+def _send_clip(parent: socket.socket, media: BinaryIO, limits: Limits, sampling: Sampling) -> None:
+    from emoserve_ensemble.media_reader import MediaReader  # not for pictures: 16 MB
+
+    with MediaReader(media, limits, sampling) as reader:
         send(parent, {"kind": "info", "info": asdict(reader.info)})
         for event in reader.events():
             if isinstance(event, Sound):

@@ -172,14 +172,7 @@ def analyze_images(
     images: Sequence[bytes], tools: Tools, settings: DetectorSettings | None = None
 ) -> list[Faces | InputError]:
     """Return the faces of each encoded picture, or why it cannot be used; in order."""
-    decoded = [_decoded(image, tools) for image in images]
+    decoded = tools.decoder.pictures(images, tools.limits)
     pictures = [picture for picture in decoded if not isinstance(picture, InputError)]
     analyzed = iter(analyze_pictures(pictures, tools.networks, settings) if pictures else [])
     return [item if isinstance(item, InputError) else next(analyzed) for item in decoded]
-
-
-def _decoded(image: bytes, tools: Tools) -> Pixels | InputError:
-    try:
-        return tools.decoder.picture(image, tools.limits)
-    except InputError as error:
-        return error

@@ -102,29 +102,31 @@ def test_an_abandoned_clip_stops_the_work(decoder, mp4, wav) -> None:
 
 
 def test_both_decoders_give_the_same_pictures(decoder, png) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    drawn = np.random.default_rng(0).integers(0, 256, (2, 480, 640, 3), np.uint8)
     for each in (LocalDecoder(), decoder):
-        np.testing.assert_array_equal(each.picture(png(pixels), Limits()), pixels)
+        decoded = each.pictures([png(pixels) for pixels in drawn], Limits())
+        np.testing.assert_array_equal(decoded, drawn)
 
 
 def test_a_broken_picture_is_refused_and_the_child_lives_on(decoder, png) -> None:
     data = png(np.zeros((64, 64, 3), np.uint8))
-    decoder.picture(data, Limits())
+    decoder.pictures([data], Limits())
     child = decoder._child.pid
-    for broken, reason in [(b"", "empty"), (b"GIF89a", "unsupported"), (data[:40], "undecodable")]:
-        with pytest.raises(InputError) as caught:
-            decoder.picture(broken, Limits())
-        assert caught.value.reason == reason
-    assert decoder.picture(data, Limits()).shape == (64, 64, 3)
+    images = [b"", data, b"GIF89a", data[:40], data[:60], data]
+    for each in (LocalDecoder(), decoder):
+        answers = each.pictures(images, Limits())
+        reasons = [getattr(answer, "reason", "fine") for answer in answers]
+        assert reasons == ["empty", "fine", "unsupported", "undecodable", "undecodable", "fine"]
     assert decoder._child.pid == child
 
 
 def test_a_crash_loses_one_picture_only(decoder, png) -> None:
-    data = png(np.zeros((64, 64, 3), np.uint8))
-    decoder.picture(data, Limits())
+    shapes = [(64 + side, 64, 3) for side in range(70)]  # more than are handed over at once
+    images = [png(np.zeros(shape, np.uint8)) for shape in shapes]
+    decoder.pictures(images[:1], Limits())
     child = decoder._child.pid
     os.kill(child, signal.SIGSTOP)  # so that it is still at work when it dies
     threading.Timer(0.3, os.kill, (child, signal.SIGKILL)).start()
-    with pytest.raises(InputError, match="image: the decoder crashed on it"):
-        decoder.picture(data, Limits())
-    assert decoder.picture(data, Limits()).shape == (64, 64, 3)
+    lost, *rest = decoder.pictures(images, Limits())
+    assert lost.message == "image: the decoder crashed on it"
+    assert [picture.shape for picture in rest] == shapes[1:]

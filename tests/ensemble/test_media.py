@@ -8,7 +8,8 @@ from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.decoder import decode_sound as decoded
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import Frame, MediaReader, Sampling, Sound
+from emoserve_ensemble.media import Frame, Sampling, Sound
+from emoserve_ensemble.media_reader import MediaReader
 
 
 def decode_sound(data: bytes, limits: Limits) -> np.ndarray:

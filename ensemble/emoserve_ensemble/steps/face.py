@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from emoserve_ensemble import face
-from emoserve_ensemble.arrays import Floats, Tensor
+from emoserve_ensemble.arrays import Floats, Pixels, Tensor
 from emoserve_ensemble.detection import FoundFaces, find_faces
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.steps._step import Step, padded, rows_of
@@ -58,13 +58,12 @@ class FaceDetect(Step[bytes, _Crops]):
         return [row[0] for row in rows_of(request, "image") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[_Crops | InputError]:
-        return [self._one(member) for member in members]
+        pictures = self.tools.decoder.pictures(members, self.tools.limits)
+        return [self._one(picture) for picture in pictures]
 
-    def _one(self, data: bytes) -> _Crops | InputError:
-        try:
-            picture = self.tools.decoder.picture(data, self.tools.limits)
-        except InputError as error:
-            return error
+    def _one(self, picture: Pixels | InputError) -> _Crops | InputError:
+        if isinstance(picture, InputError):
+            return picture
         found = find_faces([picture], self.tools.networks)[0]
         return _Crops(found, face.face_tensor([picture], [found]))
 
