@@ -6,6 +6,7 @@ Triton's own `onnxruntime` backend, which does not read the file, serves the sam
 OpenVINO is not installed, ONNX Runtime takes its place here.
 """
 
+import functools
 import json
 import logging
 from collections.abc import Mapping
@@ -80,15 +81,29 @@ class Session(Protocol):
         ...
 
 
+@functools.cache
+def _share_memory() -> None:
+    """Let all networks of this process, which run one after the other, use the same memory.
+
+    Each with its own keeps 40 MB more in a process of `face`.
+    """
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"initial_chunk_size_bytes": 2**20}))
+
+
 class OnnxRuntime:
     """A network in ONNX Runtime on the CPU. Its threads never spin: an idle step costs nothing."""
 
     def __init__(self, graph: Path | bytes, threads: int) -> None:
+        _share_memory()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.use_env_allocators", "1")
         source = graph if isinstance(graph, bytes) else str(graph)
         self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in self._session.get_outputs()]

@@ -48,6 +48,30 @@ def test_members_of_a_batch_answer_each_for_itself(client: EmotionClient, media)
     assert answers[0] == answers[4]
 
 
+def test_pictures_of_all_sizes_queue_together(grpc_client: EmotionClient, media) -> None:
+    """Large ones of a batch are answered before the rest of it is worked off (decision 8)."""
+    face = golden_media.face_picture()
+    large = golden_media.png(np.tile(face, (3, 4, 1)))  # 960x720, many faces
+    images = [media["face"], large, golden_media.png(face[:64, :64]), b"no picture"] * 10
+
+    def answer(image: bytes) -> dict:
+        try:
+            return json.loads(grpc_client.model("face").infer(image=column(image))["answer"][0, 0])
+        except InputError as error:
+            return {"reason": error.reason}
+
+    expected = [answer(image) for image in images[:4]]
+    found = [len(each.get("faces", [])) for each in expected]
+    assert found[0] == 1 < found[1]
+    assert expected[3] == {"reason": "unsupported"}
+    with ThreadPoolExecutor(40) as pool:
+        for index, got in enumerate(pool.map(answer, images)):
+            wanted = expected[index % 4]
+            assert set(got) == set(wanted)
+            boxes = [face["box"] for face in got.get("faces", [])]
+            np.testing.assert_allclose(boxes, [f["box"] for f in wanted.get("faces", [])], atol=0.2)
+
+
 def test_silence_has_no_emotion(client: EmotionClient, media, silence) -> None:
     reply = client.model("speech").infer(audio=column(silence, media["speech"]))
     quiet, spoken = (json.loads(answer) for answer in reply["answer"][:, 0])

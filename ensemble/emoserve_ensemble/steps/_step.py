@@ -52,6 +52,14 @@ class StepConfig:
         values = {name: entry["string_value"] for name, entry in config["parameters"].items()}
         return cls(Path(args["model_repository"]).parent, values)
 
+    @property
+    def in_process(self) -> bool:
+        """Whether networks run in the step or are asked of Triton (DESIGN.md, decision 6)."""
+        place = self.parameters.get("networks", "in_process")
+        if place not in ("in_process", "served"):
+            raise ValueError(f"parameter networks is {place!r}; in_process and served are known")
+        return place == "in_process"
+
     def tools(self, names: Iterable[str], *, reads_text: bool) -> Tools:
         """Return what a pipeline works with."""
         return Tools(
@@ -74,16 +82,13 @@ class StepConfig:
         return Tokenizer.from_file(folder / "tokenizer.json")
 
     def _networks(self, names: Iterable[str]) -> Networks:
-        """Return the seam's implementation that the profile chose (DESIGN.md, decision 6)."""
-        place = self.parameters.get("networks", "in_process")
-        if place == "in_process":
+        """Return the seam's implementation that the profile chose."""
+        if self.in_process:
             threads = int(self.parameters.get("intra_op_threads", "1"))
             local = LocalNetworks(self.repository, names, threads)
             local.check()
             return local
-        if place == "served":
-            return ServedNetworks(self.repository, {name: OUTPUTS[name] for name in names})
-        raise ValueError(f"parameter networks is {place!r}; in_process and served are known")
+        return ServedNetworks(self.repository, {name: OUTPUTS[name] for name in names})
 
 
 class Step(Generic[Member, Answer]):
@@ -103,6 +108,8 @@ class Step(Generic[Member, Answer]):
         self.model = args["model_name"]
         self.metrics = StepMetrics(self.model)
         self.tools = config.tools(self.networks_needed, reads_text=self.reads_text)
+        # A GPU gains from all that it can get at once.
+        self._portion = 1.0 if config.in_process else float("inf")
         self.load(config)
 
     def is_ready(self) -> bool:
@@ -128,9 +135,39 @@ class Step(Generic[Member, Answer]):
         """Return how to make each output tensor: [batch, ...]."""
         raise AssertionError("each step encodes its own outputs")
 
+    def share(self, member: Member) -> float:
+        """Return how much of what is worked off at once a member makes up."""
+        return 0.0
+
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer each request; Triton calls this with whatever its batcher gathered."""
+        """Answer each request; Triton calls this with whatever its batcher gathered.
+
+        Of a batch that is too much to be worked off at once, each portion is answered when it is
+        done. None stands for an answer that was sent.
+        """
         decoded = [self.decode(request) for request in requests]
+        *early, last = self._portions(decoded)
+        for portion in early:
+            for request, response in zip(
+                requests[portion], self._responses(requests[portion], decoded[portion]), strict=True
+            ):
+                request.get_response_sender().send(
+                    response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+                )
+        return [None] * last.start + self._responses(requests[last], decoded[last])
+
+    def _portions(self, decoded: Sequence[Sequence[Member]]) -> list[slice]:
+        """Return the requests that are worked off together, in order."""
+        starts, filled = [0], 0.0
+        for index, members in enumerate(decoded):
+            share = sum(map(self.share, members))
+            if filled and filled + share > self._portion:
+                starts.append(index)
+                filled = 0.0
+            filled += share
+        return [slice(*ends) for ends in zip(starts, [*starts[1:], len(decoded)], strict=True)]
+
+    def _responses(self, requests: Sequence[Any], decoded: Sequence[Sequence[Member]]) -> list[Any]:
         try:
             predicted = iter(self.predict([member for members in decoded for member in members]))
             rows = [[next(predicted) for _ in members] for members in decoded]

@@ -57,7 +57,7 @@ FACE = Step(
         _floats("emotion", "faces", classes=7),
         _floats("embedding", "faces", embedding=128),
     ),
-    Serving(max_batch_size=32, preferred_batch_size=4, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=12, instances=2),
     _FACE_NETWORKS,
 )
 SPEECH = Step(
