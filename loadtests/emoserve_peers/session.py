@@ -9,7 +9,7 @@ from pathlib import Path
 from emoserve_peers import processes, servers
 from emoserve_peers.answers import difference
 from emoserve_peers.errors import AnswersDifferError
-from emoserve_peers.generator import generate
+from emoserve_peers.generator import Load, generate
 from emoserve_peers.limit import Limit, limit
 from emoserve_peers.messages import PROTOCOLS
 from emoserve_peers.payloads import Workload
@@ -114,7 +114,8 @@ class Session:
         """Measure all rounds; `done` is called after each measurement."""
         for callers in plan.callers:
             measures = {
-                name: undisturbed(one) for name, one in self._measures(plan, callers).items()
+                name: undisturbed(self._alone(name, one))
+                for name, one in self._measures(plan, callers).items()
             }
             self.record.series[callers] = interleaved(measures, plan.rounds, done)
         for name, running in self._running.items():
@@ -142,6 +143,22 @@ class Session:
         return {name: bare(one) for name, one in self._limits.items()} | {
             name: served(name) for name in self._systems
         }
+
+    def _alone(self, name: str, measure: Measure) -> Measure:
+        """Return a measure during which the other servers stand still: some are never idle."""
+        own = SYSTEMS[name].server if name in SYSTEMS else None
+        others = [
+            pid
+            for server, running in self._running.items()
+            if server != own
+            for pid in processes.family(running.root)
+        ]
+
+        def measured(number: int) -> Load:
+            with processes.paused(others):
+                return measure(number)
+
+        return measured
 
     def _bodies(self, number: int, callers: int) -> Sequence[bytes]:
         """Return the bodies of a round; where callers are fewer, bodies take turns."""

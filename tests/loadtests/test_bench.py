@@ -32,6 +32,9 @@ from emoserve_server import EmbeddedTriton
 ROOT = Path(__file__).resolve().parents[2]
 
 
+NETWORKS = (("text_net", "1"), ("text_net", "2"), ("face_net", "1"))
+
+
 def answer(confidence: float, box: float = 10.0, label: str = "joy") -> bytes:
     scores = [
         {"label": label, "confidence": confidence},
@@ -54,6 +57,12 @@ def answer(confidence: float, box: float = 10.0, label: str = "joy") -> bytes:
 def test_answers_differ_by_their_numbers_not_by_their_order(other: bytes, expected: float) -> None:
     assert difference(answer(0.4999), other) == pytest.approx(expected, abs=1e-9)
     assert difference(other, other) == 0
+
+
+def test_a_tuned_network_is_the_same_in_another_version() -> None:
+    first, tuned, other = ({"models": {name: version}} for name, version in NETWORKS)
+    assert difference(json.dumps(first).encode(), json.dumps(tuned).encode()) == 0
+    assert difference(json.dumps(first).encode(), json.dumps(other).encode()) == float("inf")
 
 
 def test_only_answers_that_end_inside_the_window_count() -> None:
