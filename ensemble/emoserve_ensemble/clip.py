@@ -6,7 +6,10 @@ sound or pictures.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +18,7 @@ from emoserve_ensemble import answers, emotion, speech, text
 from emoserve_ensemble.arrays import Floats
 from emoserve_ensemble.clip_settings import ClipSettings
 from emoserve_ensemble.clip_summary import ClipSummary
+from emoserve_ensemble.dictation import Dictation, Said, awaited, known
 from emoserve_ensemble.errors import Cancelled, InputError, never, while_wanted
 from emoserve_ensemble.fusion import Absent, Evidence, Moment, fuse
 from emoserve_ensemble.media import RATE_HZ, Frame, MediaEvent, MediaInfo, Sound
@@ -40,6 +44,16 @@ class Segmenter(Protocol):
     def feed(self, samples: Floats) -> Iterator[Utterance]: ...
 
     def finish(self) -> Iterator[Utterance]: ...
+
+
+@dataclass(frozen=True)
+class _Listened:
+    """An utterance whose words may still be recognised."""
+
+    start_s: float
+    end_s: float
+    speech: Evidence | Absent
+    words: "Future[Said]"
 
 
 @dataclass(frozen=True)
@@ -74,8 +88,13 @@ def analyze_clip(
     """
     settings = settings or ClipSettings()
     segmenter, texts = _segmentation(data, tools, transcript, cancelled)
-    with tools.decoder.open(data, tools.limits, settings.sampling, cancelled) as reader:
-        analysis = _Analysis(reader.info, tools, settings, segmenter, texts, cancelled)
+    with ExitStack() as stack:
+        dictation = None
+        if tools.transcriber is not None and settings.transcribe and texts is None:
+            dictation = stack.enter_context(Dictation(tools.transcriber))
+        opened = tools.decoder.open(data, tools.limits, settings.sampling, cancelled)
+        reader = stack.enter_context(opened)
+        analysis = _Analysis(reader.info, tools, settings, segmenter, texts, dictation, cancelled)
         for event in while_wanted(reader.events(), cancelled):
             yield from analysis.take(event)
         yield from analysis.finish()
@@ -116,6 +135,7 @@ class _Analysis:
         settings: ClipSettings,
         segmenter: Segmenter,
         texts: Iterator[str] | None,
+        dictation: Dictation | None,
         cancelled: Cancelled,
     ) -> None:
         self._info = info
@@ -123,9 +143,11 @@ class _Analysis:
         self._settings = settings
         self._segmenter = segmenter
         self._texts = texts
+        self._dictation = dictation
         self._cancelled = cancelled
         looking = info.has_pictures and settings.frame_rate_hz > 0
         self._sightings = Sightings(tools.networks, settings) if looking else None
+        self._listened: list[_Listened] = []
         self._waiting: list[_Heard] = []
         self._summary = ClipSummary(settings.threshold)
         self._sound_end_s = 0.0
@@ -137,17 +159,21 @@ class _Analysis:
                 self._sightings.add(event)
         else:
             self._sound_end_s = event.start_s + len(event.samples) / RATE_HZ
-            self._waiting += map(self._listen, self._segmenter.feed(event.samples))
+            self._listened += map(self._listen, self._segmenter.feed(event.samples))
+        while self._listened and self._listened[0].words.done():
+            self._waiting.append(self._heard(self._listened.pop(0)))
         while self._waiting and self._seen_past(self._waiting[0].end_s):
             yield self._answer(self._waiting.pop(0))
         self._forget()
 
     def finish(self) -> Iterator[answers.Json]:
         """Yield the utterances still waiting, then the summary."""
-        self._waiting += map(self._listen, while_wanted(self._segmenter.finish(), self._cancelled))
-        if not self._waiting and not self._summary.utterances:
+        rest = while_wanted(self._segmenter.finish(), self._cancelled)
+        self._listened += map(self._listen, rest)
+        if not self._listened and not self._waiting and not self._summary.utterances:
             self._waiting.append(self._without_speech())
-        for heard in while_wanted(self._waiting, self._cancelled):
+        waiting = chain(self._waiting, map(self._heard, self._listened))
+        for heard in while_wanted(waiting, self._cancelled):
             yield self._answer(heard)
         persons = self._sightings.persons if self._sightings else []
         models = {"models": dict(self._tools.networks.versions)}
@@ -164,24 +190,26 @@ class _Analysis:
     def _forget(self) -> None:
         """Drop frames that no utterance can need any more."""
         if self._sightings is not None:
-            needed_s = min([heard.start_s for heard in self._waiting[:1]], default=float("inf"))
-            self._sightings.forget(min(needed_s, self._segmenter.settled_s))
+            starts_s = [heard.start_s for heard in self._waiting[:1]]
+            starts_s += [listened.start_s for listened in self._listened[:1]]
+            self._sightings.forget(min([*starts_s, self._segmenter.settled_s]))
 
-    def _listen(self, utterance: Utterance) -> _Heard:
+    def _listen(self, utterance: Utterance) -> _Listened:
+        words = self._words(utterance.samples)  # first: the recogniser has its own process
+        networks = self._tools.networks
         windows = speech.speech_windows(
             self._voiced(utterance), utterance.end_s - utterance.start_s
         )
-        words, source = self._words(utterance.samples)
-        read = [words] if words else []
-        networks = self._tools.networks
-        of_speech = speech.speech_questions([windows])
-        of_text = text.text_questions(read, self._tools)
-        got = ask_many(networks, [*of_speech, *of_text.questions])
-        spoken = speech.spoken([windows], got[: len(of_speech)], networks)[0]
+        got = ask_many(networks, speech.speech_questions([windows]))
+        spoken = speech.spoken([windows], got, networks)[0]
+        return _Listened(utterance.start_s, utterance.end_s, spoken.evidence(), words)
+
+    def _heard(self, listened: _Listened) -> _Heard:
+        said = awaited(listened.words, self._cancelled)
         written: Evidence | Absent = Absent("no text")
-        for sentence in text.sentences(read, of_text, got[len(of_speech) :], networks):
-            written = sentence.evidence(source)
-        return _Heard(utterance.start_s, utterance.end_s, spoken.evidence(), written, words)
+        if said.words:
+            written = text.analyze_sentences([said.words], self._tools)[0].evidence(said.source)
+        return _Heard(listened.start_s, listened.end_s, listened.speech, written, said.words)
 
     def _voiced(self, utterance: Utterance) -> list[Utterance]:
         """Return where somebody speaks: all that the detector found, parts of a subtitle's time."""
@@ -191,13 +219,10 @@ class _Analysis:
         shift_s = utterance.start_s
         return [Utterance(p.start_s + shift_s, p.end_s + shift_s, p.samples) for p in parts]
 
-    def _words(self, samples: Floats) -> tuple[str, str]:
-        if self._texts is not None:
-            return next(self._texts, ""), "given"
-        if self._tools.transcriber is None or not self._settings.transcribe:
-            return "", ""
-        words = self._tools.transcriber.words(samples, self._cancelled)
-        return " ".join(word.text for word in words), self._tools.transcriber.name
+    def _words(self, samples: Floats) -> "Future[Said]":
+        if self._dictation is not None:
+            return self._dictation.begin(samples, self._cancelled)
+        return known(next(self._texts, "") if self._texts is not None else "")
 
     def _without_speech(self) -> _Heard:
         """Return the whole clip as one utterance: nobody speaks in it."""
