@@ -10,6 +10,7 @@ from emoserve_peers import processes, servers
 from emoserve_peers.answers import difference
 from emoserve_peers.errors import AnswersDifferError
 from emoserve_peers.generator import Load, generate
+from emoserve_peers.goals import IDLE_CORE
 from emoserve_peers.limit import Limit, limit
 from emoserve_peers.messages import PROTOCOLS
 from emoserve_peers.payloads import Workload
@@ -145,12 +146,16 @@ class Session:
         }
 
     def _alone(self, name: str, measure: Measure) -> Measure:
-        """Return a measure during which the other servers stand still: some are never idle."""
+        """Return a measure during which the other servers stand still that work when idle.
+
+        Not all of them: a Triton that is stopped amid a request ends when it goes on (its Python
+        backend's locks have a time limit).
+        """
         own = SYSTEMS[name].server if name in SYSTEMS else None
         others = [
             pid
             for server, running in self._running.items()
-            if server != own
+            if server != own and self.record.footprints[server].idle > IDLE_CORE
             for pid in processes.family(running.root)
         ]
 
