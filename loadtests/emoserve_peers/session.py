@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emoserve_peers import processes, servers
 from emoserve_peers.answers import difference
-from emoserve_peers.errors import AnswersDifferError
+from emoserve_peers.errors import AnswersDifferError, ServerFailedError
 from emoserve_peers.generator import Load, generate
 from emoserve_peers.goals import IDLE_CORE
 from emoserve_peers.limit import Limit, limit
@@ -161,7 +161,10 @@ class Session:
 
         def measured(number: int) -> Load:
             with processes.paused(others):
-                return measure(number)
+                load = measure(number)
+            if not load.count:
+                raise ServerFailedError(f"{name} answered nothing; its log is in {self._logs}")
+            return load
 
         return measured
 
