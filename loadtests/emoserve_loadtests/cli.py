@@ -45,7 +45,7 @@ _SCENARIOS = {
     "offline": "throughput with much to do",
     "single": "one caller's latency",
 }
-_OBJECTIVES_S = "face=0.3,speech=0.3,text=0.2,emotion=0.5,video=10"
+_OBJECTIVES_S = "face=0.4,speech=0.3,text=0.2,emotion=0.5,video=10"
 
 
 def parser() -> argparse.ArgumentParser:

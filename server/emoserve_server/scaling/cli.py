@@ -69,8 +69,8 @@ def _add_plan_arguments(command: argparse.ArgumentParser) -> None:
         help="mean rates of requests (default: 10 1000 100000)")  # fmt: skip
     add("--startup", type=float, metavar="SECONDS",
         help="until a pod is ready, a new node included (default: as measured)")  # fmt: skip
-    add("--price", type=float, default=0.17, metavar="PER_HOUR",
-        help="of a pod (default: 0.17, about what four cores cost)")  # fmt: skip
+    add("--price", type=float, default=0.09, metavar="PER_HOUR",
+        help="of a pod (default: 0.09, about what two cores cost)")  # fmt: skip
     add("--output", type=Path, default=Path("out/scaling"), metavar="FOLDER",
         help="where the pictures and the JSON go (default: out/scaling)")  # fmt: skip
 
