@@ -9,7 +9,7 @@ from emoserve_ensemble.decoder import decode_sound as decoded
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.media import Frame, Sampling, Sound
-from emoserve_ensemble.media_reader import MediaReader
+from emoserve_ensemble.media_reader import SOUND_SAMPLES, MediaReader
 
 
 def decode_sound(data: bytes, limits: Limits) -> np.ndarray:
@@ -28,6 +28,16 @@ def test_sound_comes_back_as_it_was(wav) -> None:
     samples = decode_sound(wav(TONE), Limits())
     assert samples.dtype == np.float32
     np.testing.assert_allclose(samples, TONE, atol=1e-4)
+
+
+def test_plain_sound_is_only_scaled_and_comes_in_blocks(wav) -> None:
+    _, events = read(wav(TONE))
+    blocks = [event.samples for event in events]
+    wanted = (TONE * 32767).astype(np.int16).astype(np.float32) / 32768
+    np.testing.assert_array_equal(np.concatenate(blocks), wanted)
+    assert all(len(block) >= SOUND_SAMPLES for block in blocks[:-1])
+    starts_s = np.cumsum([0, *map(len, blocks[:-1])]) / 16_000
+    assert [event.start_s for event in events] == pytest.approx(list(starts_s))
 
 
 def test_any_rate_becomes_16_khz(wav) -> None:
