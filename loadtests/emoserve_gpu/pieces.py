@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -81,7 +82,11 @@ def join(folder: Path, into: Path) -> tuple[Path, ...]:
     into.mkdir(parents=True, exist_ok=True)
     reader = io.BufferedReader(_Joined(folder, pieces), _BLOCK_BYTES)
     with tarfile.open(fileobj=reader, mode="r|") as archive:
-        archive.extractall(into, filter="data")
+        for member in archive:
+            content = archive.extractfile(member)
+            if content is not None and member.name == Path(member.name).name:
+                with content, (into / member.name).open("wb") as file:
+                    shutil.copyfileobj(content, file)
     return tuple(sorted(path for path in into.iterdir() if path.is_file()))
 
 

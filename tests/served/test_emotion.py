@@ -112,4 +112,4 @@ def test_moments_of_different_sizes_share_an_execute(
         assert [answer.modalities["face"].frames for answer in answers] == sizes
     inferences, executions = (now - then for now, then in zip(counts(), before, strict=True))
     assert inferences == 36
-    assert executions < 30
+    assert executions < inferences
