@@ -24,6 +24,7 @@ SCENE_CHANGE = 25.0  # grey levels of 255, mean over a thumbnail
 _THUMBNAIL = (32, 18)  # width, height
 _PROBED = {"wav": {"probesize": "32768"}}  # bytes: all is in its header; 2 ms instead of 3.6
 SOUND_SAMPLES = 4_096  # of one event: a hop to the decoder's child costs more than a block of 1,024
+ALONE_SAMPLES = 65_536  # where no pictures come in between
 
 
 class MediaReader:
@@ -126,6 +127,7 @@ class _Decoding:
         self._thumbnail: Tensor | None = None
         self._limits = limits
         self._resampler: AudioResampler | None = None
+        self._block = SOUND_SAMPLES if sampling.frame_rate_hz else ALONE_SAMPLES
         self._plain: list[Floats] = []  # sound that needs no resampler, not yet an event
         self._samples_out = 0
         self._sound_start_s: float | None = None
@@ -156,12 +158,12 @@ class _Decoding:
             self._sound_start_s = max(0.0, float(frame.time or 0.0) - self._origin_s)
         if self._resampler is None and _is_plain(frame):
             self._plain.append(frame.to_ndarray()[0].astype(np.float32) / 32_768)
-            yield from self._collected(SOUND_SAMPLES)
+            yield from self._collected(self._block)
             return
         if self._resampler is None:
             yield from self._collected(0)
             self._resampler = AudioResampler(
-                format="flt", layout="mono", rate=RATE_HZ, frame_size=SOUND_SAMPLES
+                format="flt", layout="mono", rate=RATE_HZ, frame_size=self._block
             )
         frame.pts = None  # gaps and jumps in time stamps must not make the resampler refuse
         yield from self._resampled(self._resampler, frame)
