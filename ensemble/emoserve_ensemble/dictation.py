@@ -4,7 +4,6 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
-from types import TracebackType
 
 from emoserve_ensemble.arrays import Floats
 from emoserve_ensemble.child import LOOK_S
@@ -72,11 +71,6 @@ class Dictation:
     def __enter__(self) -> "Dictation":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()  # the rest is not wanted
         self._thread.shutdown(cancel_futures=True)
