@@ -123,9 +123,9 @@ class DecoderProcess:
     def pictures(self, images: Sequence[bytes], limits: Limits) -> list[Pixels | InputError]:
         checked = [_tried(check_image, image, limits) for image in images]
         pairs = zip(images, checked, strict=True)
-        sound = [image for image, error in pairs if not isinstance(error, InputError)]
+        usable = [image for image, error in pairs if not isinstance(error, InputError)]
         with self._lock:
-            decoded = iter(list(self._decoded(sound, limits)))
+            decoded = iter(list(self._decoded(usable, limits)))
         return [error if isinstance(error, InputError) else next(decoded) for error in checked]
 
     def _decoded(self, images: Sequence[bytes], limits: Limits) -> Iterator[Pixels | InputError]:

@@ -83,13 +83,14 @@ def paused(pids: Iterable[int]) -> Iterator[None]:
     """Let processes stand still for the length of the block."""
     stopped = list(pids)
     try:
-        _signal(stopped, signal.SIGSTOP)
+        send(stopped, signal.SIGSTOP)
         yield
     finally:
-        _signal(stopped, signal.SIGCONT)
+        send(stopped, signal.SIGCONT)
 
 
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to those of the processes that are still there."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -162,13 +162,12 @@ def _free_ports(count: int) -> list[int]:
 def ended(roots: Sequence[int]) -> Iterator[None]:
     """Tell servers to stop, all at once, and see to it that after the block none of theirs runs."""
     families = [pid for root in roots for pid in processes.family(root)]
-    for root in roots:
-        _signal(root, signal.SIGTERM)
+    processes.send(roots, signal.SIGTERM)
     try:
         yield
     finally:
-        for pid in families:  # some have lost their parent, so that nobody else finds them
-            _signal(pid, signal.SIGKILL)
+        # Some have lost their parent, so that nobody else finds them.
+        processes.send(families, signal.SIGKILL)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -177,11 +176,5 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_S)
-    for pid in pids:
-        _signal(pid, signal.SIGKILL)
+    processes.send(pids, signal.SIGKILL)
     process.wait()
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)

@@ -23,10 +23,10 @@ def mounts(container: dict) -> dict[str, dict]:
 
 def test_models_are_copied_built_and_served_in_one_volume(inits, objects):
     copy, build = inits["copy-models"]["command"], inits["build-engines"]["command"]
-    assert copy[-1] == build[-1] == "/work/models"
+    assert copy[-1] == build[-1] == "/building/models"
     # The export works beside the repository, in the same file system: not on a mount of its own.
     for container in inits.values():
-        assert mounts(container)["models"] == {"name": "models", "mountPath": "/work"}
+        assert mounts(container)["models"] == {"name": "models", "mountPath": "/building"}
     served = mounts(objects("gpu-tensorrt").triton)["models"]
     assert (served["mountPath"], served["subPath"], served["readOnly"]) == (
         "/models",
@@ -54,7 +54,7 @@ def test_without_tensorrt_the_pod_does_not_start_and_nothing_has_changed(
 ):
     """The commands of both containers; PyTorch, which the image lacks, is kept from it here too."""
     work = tmp_path / "models"
-    here = {"/models": str(repository), "/work/models": str(work)}
+    here = {"/models": str(repository), "/building/models": str(work)}
     copy, export = (
         [here.get(word, word) for word in inits[name]["command"]]
         for name in ("copy-models", "build-engines")
