@@ -44,13 +44,17 @@ _HTTP = {
 _WORDS = (
     (re.compile(r"maximum queue size|Request timeout expired"), Kind.BUSY),
     (re.compile(r"(protocol|API) is restricted"), Kind.DENIED),
-    (re.compile(r"larger than max"), Kind.INVALID),
+    # Not every «larger than max»: a fouled wire gives frames of any size.
+    (re.compile(r"message larger than max"), Kind.INVALID),
     (
         re.compile(r"CERTIFICATE_VERIFY|handshake failed|TLSV1|SSLV3|certificate", re.IGNORECASE),
         Kind.UNTRUSTED,
     ),
     # Before «failed to connect»: somebody was there and hung up.
-    (re.compile(r"RST_STREAM|GOAWAY|[Ss]tream removed|Socket closed|recvmsg"), Kind.RESET),
+    (
+        re.compile(r"RST_STREAM|GOAWAY|[Ss]tream removed|Socket closed|recvmsg|parsing HTTP/2"),
+        Kind.RESET,
+    ),
     (
         re.compile(r"failed to connect|Connection refused|DNS resolution|Name resolution|No route"),
         Kind.UNREACHABLE,

@@ -211,6 +211,12 @@ def test_one_client_speaks_one_protocol() -> None:
         ("INTERNAL", "Received RST_STREAM with error code 2", Kind.RESET),
         ("INTERNAL", "the network fell over", Kind.FAILED),
         ("RESOURCE_EXHAUSTED", "Received message larger than max (1 vs. 2)", Kind.INVALID),
+        (
+            "UNKNOWN",
+            "Stream removed (Failed parsing HTTP/2 (Frame size 7628905 is larger than max frame"
+            " size 4194304))",
+            Kind.RESET,
+        ),
         ("RESOURCE_EXHAUSTED", "quota", Kind.BUSY),
         ("CANCELLED", "", Kind.CANCELLED),
         ("UNAUTHENTICATED", "", Kind.DENIED),
