@@ -18,7 +18,8 @@ from emoserve_ensemble.child import Child, ChildError, StalledError
 from emoserve_ensemble.errors import Cancelled, InputError, never
 from emoserve_ensemble.images import check_image, decode_image
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.media import Frame, MediaEvent, MediaInfo, Sampling, Sound
+from emoserve_ensemble.media import RATE_HZ, Frame, MediaEvent, MediaInfo, Sampling, Sound
+from emoserve_ensemble.wav import plain_wav
 
 STALL_S = 30.0  # a decoder that gives nothing for so long hangs
 _JOB_PICTURES = 32  # handed over at once: a hop costs 0.3 ms
@@ -260,6 +261,11 @@ def decode_sound(
     Raises:
         InputError: empty, unsupported, undecodable, over a limit, or without a sound stream.
     """
+    limits.check_bytes("media", len(data))
+    plain = plain_wav(data)
+    if plain is not None:
+        limits.check_duration("media", len(plain) / RATE_HZ)
+        return plain
     with decoder.open(data, limits, cancelled=cancelled) as reader:
         if not reader.info.has_sound:
             raise InputError("undecodable", "audio: the file has no sound stream")

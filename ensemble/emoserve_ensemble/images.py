@@ -1,5 +1,7 @@
 """Encoded pictures to pixels: format by content, size checked before decoding."""
 
+import re
+
 import cv2
 import numpy as np
 
@@ -8,6 +10,8 @@ from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.limits import Limits
 
 ACCEPTED = "JPEG, PNG or WebP"
+_MOST_SEGMENTS = 20_000  # before a JPEG's frame header: more than 512 MB of metadata have
+_FILL = re.compile(rb"\xff+")
 
 
 def image_format(data: bytes) -> str | None:
@@ -53,12 +57,12 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     # Frame headers are SOF0 to SOF15 but for DHT (C4), JPG (C8) and DAC (CC).
     frame_headers = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
     position = 2
-    while position + 9 <= len(data):
-        if data[position] != 0xFF:
+    for _ in range(_MOST_SEGMENTS):
+        if position + 9 > len(data) or data[position] != 0xFF:
             return None
         marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
+        if marker == 0xFF:  # fill bytes
+            position = _FILL.match(data, position).end() - 1  # type: ignore[union-attr]
             continue
         if marker in frame_headers:
             height = int.from_bytes(data[position + 5 : position + 7], "big")

@@ -55,6 +55,12 @@ def canonical_matrix(labels: tuple[str, ...], wanted: tuple[str, ...] = EMOTIONS
     return matrix
 
 
+def labels_of(model: Path) -> dict[str, list[str]]:
+    """Return the labels of a model's outputs, from the files in its folder of the repository."""
+    files = model.glob("*.labels.txt")
+    return {path.name.removesuffix(".labels.txt"): read_labels(path) for path in files}
+
+
 def read_labels(path: Path) -> list[str]:
     """Return the labels of a Triton label file, one a line, in the network's own order."""
     labels = path.read_text(encoding="utf-8").split("\n")

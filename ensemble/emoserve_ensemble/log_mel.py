@@ -73,7 +73,7 @@ def log_mel(samples: Floats) -> Floats:
     parts = []
     for start in range(0, len(frames), _BLOCK_FRAMES):
         spectrum = np.fft.rfft(frames[start : start + _BLOCK_FRAMES] * _hann(), axis=1)
-        parts.append((np.abs(spectrum) ** 2) @ bands.T)  # [frames, 64]
+        parts.append((spectrum.real**2 + spectrum.imag**2) @ bands.T)  # [frames, 64]
     power = np.concatenate(parts)
     return np.ascontiguousarray(10 * np.log10(np.maximum(power, _LEAST_POWER)).T, np.float32)
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from emoserve_ensemble.arrays import Tensor
-from emoserve_ensemble.labels import read_labels
+from emoserve_ensemble.labels import labels_of
 from emoserve_ensemble.runtimes import open_network, read_runtime
 
 Tensors: TypeAlias = dict[str, Tensor]
@@ -111,13 +111,14 @@ class LocalNetworks:
         self._versions = {name: folder.name for name, folder in folders.items()}
         self._sessions = {name: open_network(folder, threads) for name, folder in folders.items()}
         self._exact = {name: read_runtime(folder).exact for name, folder in folders.items()}
+        self._labels = {name: labels_of(repository / name) for name in self._versions}
 
     @property
     def versions(self) -> Mapping[str, str]:
         return self._versions
 
     def labels(self, network: str, output: str) -> list[str]:
-        return read_labels(self._repository / network / f"{output}.labels.txt")
+        return self._labels[network][output]
 
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return [self._ask(question) for question in questions]

@@ -11,7 +11,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from emoserve_ensemble.labels import read_labels
+from emoserve_ensemble.labels import labels_of
 from emoserve_ensemble.networks import Question, Tensors, newest_version
 
 
@@ -24,11 +24,11 @@ class ServedNetworks:
     """
 
     def __init__(self, repository: Path, outputs: Mapping[str, Iterable[str]]) -> None:
-        self._repository = repository
         self._outputs = {name: list(wanted) for name, wanted in outputs.items()}
         self._versions = {
             name: newest_version(repository / name, "model.*").name for name in self._outputs
         }
+        self._labels = {name: labels_of(repository / name) for name in self._outputs}
         self._loop = asyncio.new_event_loop()
 
     @property
@@ -36,7 +36,7 @@ class ServedNetworks:
         return self._versions
 
     def labels(self, network: str, output: str) -> list[str]:
-        return read_labels(self._repository / network / f"{output}.labels.txt")
+        return self._labels[network][output]
 
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return self._loop.run_until_complete(self._gathered(questions))

@@ -70,7 +70,7 @@ class VoiceDetector:
         self._seen = 0  # windows seen
         self._first: int | None = None  # first window of the utterance in progress
         self._last = 0  # its last speech window
-        self._speech = np.zeros(0, np.float32)  # probabilities since _first
+        self._speech: list[float] = []  # probabilities since _first
         self._start_s = start_s
 
     @property
@@ -90,8 +90,8 @@ class VoiceDetector:
         count = len(self._waiting) // WINDOW
         if count:
             windows, self._waiting = np.split(self._waiting, [count * WINDOW])
-            for probability in self._probabilities(windows):
-                yield from self._step(float(probability))
+            for probability in self._probabilities(windows).tolist():
+                yield from self._step(probability)
         self._forget()
 
     def finish(self) -> Iterator[Utterance]:
@@ -120,9 +120,9 @@ class VoiceDetector:
         if self._first is None:
             if probability >= settings.threshold:
                 self._first = self._last = window
-                self._speech = np.asarray([probability], np.float32)
+                self._speech = [probability]
             return
-        self._speech = np.append(self._speech, np.float32(probability))
+        self._speech.append(probability)
         if probability >= settings.threshold - 0.15:
             self._last = window
         if (window - self._last) * WINDOW_S >= settings.pause_s:

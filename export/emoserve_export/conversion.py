@@ -2,7 +2,7 @@
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
@@ -48,6 +48,10 @@ def convert(network: Network, samples: Samples | None = None) -> Converted:
         model = graph.read_graph(network, _only_source(network))
         session = open_session(model)
         references = answers = [session.run(inputs) for inputs in asked]
+        if network.prepare:
+            _named(network.prepare)(model)
+            session = open_session(graph.finished(network, model))
+            answers = [session.run(inputs) for inputs in asked]
     else:
         module = build_module(network)
         references = [graph.run_module(network, module, inputs) for inputs in asked]
@@ -73,8 +77,7 @@ def build_module(network: Network) -> "nn.Module":
 
     build = network.build
     if isinstance(build, str):
-        module_name, _, attribute = build.partition(":")
-        build = getattr(importlib.import_module(module_name), attribute)
+        build = _named(build)
     if build is None:
         raise DeclarationError(f"{network.name} has no module: its checkpoint is an ONNX file")
     module = build()
@@ -84,6 +87,12 @@ def build_module(network: Network) -> "nn.Module":
         require_header(source, network)
     load_weights(module, network.checkpoint)
     return module.eval()
+
+
+def _named(name: str) -> Any:
+    """Return what `module:attribute` names."""
+    module_name, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module_name), attribute)
 
 
 def _only_source(network: Network) -> bytes:

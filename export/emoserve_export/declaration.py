@@ -186,7 +186,8 @@ class Network:
             returns the outputs in order.
         checkpoint: one or more sources whose tensors together are the module's state.
         prepare: a method of the module that is called before export (merging adapters, fusing);
-            the trained network's answers are taken before it.
+            for an ONNX file `"package.module:function"`, which changes the graph in place. The
+            trained network's answers are taken before it.
         renames: for an ONNX file, its tensor names -> the declared ones.
         samples: returns inputs for a number of items and a seed; by default random values in
             the declared ranges.

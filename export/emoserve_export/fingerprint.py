@@ -12,7 +12,7 @@ from typing import Any
 from emoserve_export.declaration import Network
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "safetensors")
-CONVERSION = ("declaration.py", "graph.py", "parity.py", "quantize.py", "weights", "networks")
+CONVERSION = ("declaration.py", "graph.py", "parity.py", "precision.py", "weights", "networks")
 JUDGING = ("budget", "evaluation")  # decide what is published, not how its bytes are made
 
 

@@ -1,8 +1,8 @@
 """INT8 where it does no harm: the nodes that hurt most keep float32.
 
-When a network in INT8 leaves the budget, each node with weights is quantised alone; the ones whose
-quantisation moves the outputs most are then left out, as few of them as make the network agree with
-float32 on the calibration items.
+When a network in INT8 leaves the budget, each node with weights is quantised alone (in a large
+network each group of neighbours, a layer or so); the ones whose quantisation moves the outputs most
+are then left out, as few of them as make the network agree with float32 on the calibration items.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,8 @@ from emoserve_export.sessions import Variant, open_session
 
 RANKED_ON = 8  # calibration items
 JUDGED_ON = 768
-MOST_NODES = 40  # larger networks are ranked by every n-th node
+MOST_GROUPS = 40
+QUANTISED_BYTES = 4e9  # at most, for the ranking: a network of 400 MB has 10 groups
 
 
 def int8(
@@ -42,17 +43,25 @@ def int8(
         judge = _Judge(converted, calibration)
         if judge.agrees(found):
             return found
-        order = _ranked(quantiser, judge, progress)
+        order = _ranked(quantiser, judge, _groups(quantiser.nodes, converted), progress)
 
         def without(count: int) -> Variant:
-            progress(f"{precision}: {count} of {len(quantiser.nodes)} nodes stay in float32")
-            return quantiser.quantised(order[:count])
+            kept = [name for group in order[:count] for name in group]
+            progress(f"{precision}: {len(kept)} of {len(quantiser.nodes)} nodes stay in float32")
+            return quantiser.quantised(kept)
 
-        return _fewest(without, judge, len(quantiser.nodes) // 2)
+        return _fewest(without, judge, len(order) // 2)
+
+
+def _groups(nodes: Sequence[str], converted: Converted) -> list[list[str]]:
+    """Return neighbours together, each alone where there is time for it."""
+    most = min(MOST_GROUPS, max(2, int(QUANTISED_BYTES / converted.model.ByteSize())))
+    size = -(-len(nodes) // most)
+    return [list(nodes[start : start + size]) for start in range(0, len(nodes), size)]
 
 
 def _fewest(without: Callable[[int], Variant], judge: "_Judge", most: int) -> Variant:
-    """Return the first that agrees, looking at 1, 2, 4 ... nodes and then in between."""
+    """Return the first that agrees, looking at 1, 2, 4 ... groups and then in between."""
     too_few, count = 0, 1
     found = without(count)
     while not judge.agrees(found) and count < most:
@@ -109,17 +118,16 @@ class _Judge:
         )
 
 
-def _ranked(quantiser: Quantiser, judge: _Judge, progress: Callable[[str], None]) -> list[str]:
-    """Return the nodes, the one whose quantisation alone does most harm first."""
-    nodes = quantiser.nodes
-    step = -(-len(nodes) // MOST_NODES)
-    harms: dict[str, float] = {}
-    for index, name in enumerate(nodes[::step], 1):
-        progress(f"how much each node hurts: {index} of {len(nodes[::step])}")
-        alone = quantiser.quantised(_others(nodes, name), RANKED_ON)
-        harms[name] = judge.harm(alone)
-    return sorted(harms, key=lambda name: -harms[name])
-
-
-def _others(nodes: Sequence[str], name: str) -> list[str]:
-    return [other for other in nodes if other != name]
+def _ranked(
+    quantiser: Quantiser,
+    judge: _Judge,
+    groups: Sequence[list[str]],
+    progress: Callable[[str], None],
+) -> list[list[str]]:
+    """Return the groups, the one whose quantisation alone does most harm first."""
+    harms = []
+    for index, group in enumerate(groups, 1):
+        progress(f"how much each node hurts: {index} of {len(groups)}")
+        others = [name for name in quantiser.nodes if name not in group]
+        harms.append(judge.harm(quantiser.quantised(others, RANKED_ON)))
+    return [groups[index] for index in np.argsort(harms)[::-1]]

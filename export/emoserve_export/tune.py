@@ -25,6 +25,7 @@ from emoserve_export.variants import in_precision, variant_subject
 ROUNDS = 5
 ROUND_S = 0.2
 BATCHES = (1, 8)
+NOT_TRIED = "not tried: no gain for transformers"  # docs/decisions.md 15
 WORTH = 1.05  # gains below this are noise: float32 stays
 
 
@@ -71,7 +72,12 @@ def tune(
     Without samples only speed and the parity samples' agreement are known, and INT8 by ranges is
     not tried.
     """
-    trials = [_made(converted, precision, samples, progress) for precision in PRECISIONS]
+    trials = [
+        Trial(precision, problem=NOT_TRIED)
+        if precision == "int8_static" and converted.network.kind == "transformer"
+        else _made(converted, precision, samples, progress)
+        for precision in PRECISIONS
+    ]
     ready = [trial for trial in trials if trial.variant is not None]
     sessions = {t.precision: _required(t).open() for t in ready}
     references: list[Arrays] = []

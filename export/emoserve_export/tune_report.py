@@ -8,6 +8,8 @@ from rich.table import Table
 
 from emoserve_export.tune import Trial, fastest
 
+LEAST_ERROR = 1e-7  # float32's own
+
 
 def trials_table(network: str, trials: Sequence[Trial]) -> Table:
     """Return one row for each candidate; the published one is marked."""
@@ -53,13 +55,13 @@ def plot_trials(network: str, trials: Sequence[Trial], path: Path) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for trial in (trial for trial in trials if trial.speed):
-        error = max(trial.max_absolute, 1e-9)
+        error = max(trial.max_absolute, LEAST_ERROR)
         marker = "x" if trial.problem else "o"
         axes.scatter(error, trial.score, marker=marker, s=60, label=trial.precision)
         axes.annotate(trial.precision, (error, trial.score), (6, 4), textcoords="offset points")
     axes.axhline(1.0, color="grey", linewidth=0.8)
     axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.15)  # room for the names
+    axes.margins(x=0.35, y=0.15)  # room for the names
     axes.set_xlabel("largest difference from the trained network's output")
     axes.set_ylabel("speed, fp32 = 1")
     axes.set_title(f"{network}: speed against error (cross: outside the budget)", fontsize=10)

@@ -57,3 +57,11 @@ def test_a_jpeg_cut_in_its_first_block_does_not_crash() -> None:
     for stop in range(4, len(data), 101):
         with contextlib.suppress(InputError):
             assert decode_image(data[:stop], Limits()).shape == (37, 53, 3)
+
+
+def test_a_header_behind_endless_segments_is_not_looked_for() -> None:
+    jpeg = cv2.imencode(".jpg", PIXELS)[1].tobytes()
+    filled, empty = b"\xff" * 2**20, b"\xff\xfe\x00\x02"  # fill bytes; a comment of no length
+    assert image_size(jpeg[:2] + filled + jpeg[2:]) == (53, 37)
+    assert image_size(jpeg[:2] + empty * 1_000 + jpeg[2:]) == (53, 37)
+    assert image_size(jpeg[:2] + empty * 1_000_000 + jpeg[2:]) is None

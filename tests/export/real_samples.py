@@ -7,9 +7,10 @@ test set.
 
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
 
@@ -17,6 +18,9 @@ from emoserve_ensemble.labels import EMOTIONS
 from emoserve_ensemble.log_mel import windows
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_export.catalogue import FACE_LABELS, TOKENIZER
+
+if TYPE_CHECKING:
+    from emoserve_training.data.ravdess import Recording
 
 CALIBRATION = 1024
 TOKENS = 48
@@ -44,29 +48,30 @@ def face_samples(data: Path) -> Arrays:
     return {"face": inputs, "target": target, "calibration/face": calibration[:CALIBRATION]}
 
 
-def sound(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        to_mono = av.AudioResampler(format="flt", layout="mono", rate=16_000)
-        frames = [out for frame in container.decode(audio=0) for out in to_mono.resample(frame)]
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames]).astype(np.float32)
-
-
 def speech_samples(data: Path) -> Arrays:
-    rows = rows_of(data / "ravdess" / "index.csv")
-    train = [row for row in rows if row["split"] == "train"]
-    val = [row for row in rows if row["split"] == "val"]
-    first = {
-        part: np.stack(
-            [windows(sound(data / "ravdess" / row["file"])).log_mel[0] for row in chosen]
-        )
-        for part, chosen in (("train", train), ("val", val))
-    }
+    """Return every window of whole recordings and of the same cut to their speech, as the card."""
+    from emoserve_training.data.ravdess import read_ravdess
+
+    splits = read_ravdess(data / "ravdess")
+    val, target = speech_windows(splits["val"])
+    train, _ = speech_windows(splits["train"])
+    order = np.random.default_rng(0).permutation(len(train))
     return {
-        "log_mel": first["val"],
-        "target": np.asarray([int(row["label"]) for row in val]),
+        "log_mel": val,
+        "target": target,
         "metric": np.asarray("macro_recall"),
-        "calibration/log_mel": first["train"],
+        "calibration/log_mel": train[order[:CALIBRATION]],
     }
+
+
+def speech_windows(recordings: Sequence["Recording"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 [windows, 64, 300] and int64 [windows], RAVDESS's codes from 0."""
+    from emoserve_training.speech import cut_to_speech
+
+    heard = [each for one in recordings for each in (one, cut_to_speech(one))]
+    parts = [windows(one.samples).log_mel for one in heard]
+    labels = [np.full(len(part), one.label) for one, part in zip(heard, parts, strict=True)]
+    return np.concatenate(parts), np.concatenate(labels)
 
 
 def text_samples(data: Path) -> Arrays:
