@@ -84,6 +84,13 @@ class VoiceDetector:
         self._given += len(samples)
         yield from self._take(samples)
 
+    def whole(self, samples: Floats) -> Iterator[Utterance]:
+        """Yield the utterances of a whole sound: `feed` and `finish` with one question less."""
+        self._given += len(samples)
+        missing = -len(samples) % WINDOW
+        yield from self._take(np.pad(samples, (0, missing)) if missing else samples)
+        yield from self.finish()
+
     def _take(self, samples: Floats) -> Iterator[Utterance]:
         self._kept = np.concatenate([self._kept, samples])
         self._waiting = np.concatenate([self._waiting, samples])
@@ -165,5 +172,4 @@ def find_utterances(
     samples: Floats, networks: Networks, settings: VoiceSettings | None = None
 ) -> list[Utterance]:
     """Return the utterances of a whole sound, none in silence: float32 [samples], 16 000 Hz."""
-    detector = VoiceDetector(networks, settings)
-    return [*detector.feed(samples), *detector.finish()]
+    return list(VoiceDetector(networks, settings).whole(samples))

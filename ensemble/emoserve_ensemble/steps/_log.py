@@ -1,7 +1,10 @@
 """One line per request, with the caller's request id and trace, in Triton's own log."""
 
+import functools
 import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -29,8 +32,19 @@ def _traceparent(carried: str) -> str:
 
 
 def answered(model: str, request: Any) -> None:
-    """Log an answered request; shown with `--log-verbose 1`."""
-    pb_utils.Logger.log_verbose(_line(model, request, "answered"))
+    """Log an answered request, where the server runs with `--log-verbose 1`."""
+    if _is_verbose():
+        pb_utils.Logger.log_verbose(_line(model, request, "answered"))
+
+
+@functools.cache
+def _is_verbose() -> bool:
+    """Tell how the server, this process's parent, was started.
+
+    It drops verbose lines by itself, but each is a message to it that waits for an answer.
+    """
+    command = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()  # words end with NUL
+    return re.search(rb"--log-verbose[=\0](?!0|false)", command, re.IGNORECASE) is not None
 
 
 def rejected(model: str, request: Any, reason: str, message: str) -> None:

@@ -65,7 +65,7 @@ SPEECH = Step(
     "Speech",
     (_bytes("audio"),),
     (_bytes("answer"), _floats("emotion", classes=7), _floats("embedding", embedding=128)),
-    Serving(max_batch_size=32, preferred_batch_size=2, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=4, instances=2),
     ("voice_net", "speech_net"),
 )
 TEXT = Step(
