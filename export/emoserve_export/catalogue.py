@@ -185,6 +185,7 @@ def _mtcnn(stage: str, side: int | None, outputs: tuple[Tensor, ...]) -> Network
             ),
         ),
         outputs=outputs,
+        prepare="for_cpu",
         preprocessing=Preprocessing("mtcnn_pixels_v1", "RGB, (x - 127.5) / 128"),
         tolerance=Tolerance(absolute=2e-5),
         samples=None if side else picture_samples,
