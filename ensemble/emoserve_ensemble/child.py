@@ -1,11 +1,13 @@
 """A child process that works on what it is given: it may crash, hang or be stopped without harm.
 
 The child is a module with one argument, the number of its end of a socket (`serve` is its loop).
-Data goes over as a memory file, messages come back over the socket: no pickle, no temporary files.
+Data goes over as a memory file, which may have room for what comes of it; messages come back over
+the socket: no pickle, no temporary files.
 """
 
 import ctypes
 import json
+import mmap
 import os
 import resource
 import select
@@ -24,7 +26,7 @@ from emoserve_ensemble.wire import receive
 LOOK_S = 0.1  # how often a wait looks whether the caller has gone
 
 _PR_SET_PDEATHSIG = 1
-_JOB_BYTES = 1024
+_JOB_BYTES = 4096
 
 
 class ChildError(Exception):
@@ -64,8 +66,16 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def start(self, job: Mapping[str, object], *data: bytes | memoryview) -> None:
+    def start(
+        self, job: Mapping[str, object], *data: bytes | memoryview, room_bytes: int = 0
+    ) -> mmap.mmap | None:
         """Hand over a job and its data, which the child finds in one file.
+
+        Args:
+            room_bytes: how much the child may put behind the data.
+
+        Returns:
+            The file's memory where there is room in it.
 
         Raises:
             ChildError: the child is dead.
@@ -76,12 +86,14 @@ class Child:
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(file, view) :]
+            memory = _with_room(file, room_bytes) if room_bytes else None
             socket.send_fds(self._socket, [json.dumps(job).encode().ljust(_JOB_BYTES)], [file])
         except OSError as error:
             self.kill()
             raise ChildError(str(error)) from error
         finally:
             os.close(file)
+        return memory
 
     def receive(
         self, stall_s: float, cancelled: Cancelled = never
@@ -121,6 +133,11 @@ class Child:
         self._process.kill()
         self._process.wait()
         self._socket.close()
+
+
+def _with_room(file: int, room_bytes: int) -> mmap.mmap:
+    os.ftruncate(file, os.lseek(file, 0, os.SEEK_CUR) + room_bytes)
+    return mmap.mmap(file, 0)
 
 
 def serve(number: str, work: Callable[[socket.socket, dict[str, Any], BinaryIO], None]) -> None:

@@ -5,9 +5,10 @@ that it keeps warm, bounds in memory and time, and replaces when it dies.
 """
 
 import contextlib
+import mmap
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from emoserve_ensemble.wav import plain_wav
 
 STALL_S = 30.0  # a decoder that gives nothing for so long hangs
 _JOB_PICTURES = 32  # handed over at once: a hop costs 0.3 ms
+_JOB_ROOM_BYTES = 64 * 2**20  # for their pixels
 
 T = TypeVar("T")
 
@@ -116,7 +118,8 @@ class DecoderProcess:
         job = {"limits": asdict(limits), "sampling": asdict(sampling or Sampling())}
         self._lock.acquire()
         try:
-            return _RemoteReader(self._started(job, data), self._lock, self._stall_s, cancelled)
+            child, _ = self._started(job, data)
+            return _RemoteReader(child, self._lock, self._stall_s, cancelled)
         except BaseException:
             self._lock.release()
             raise
@@ -124,43 +127,55 @@ class DecoderProcess:
     def pictures(self, images: Sequence[bytes], limits: Limits) -> list[Pixels | InputError]:
         checked = [_tried(check_image, image, limits) for image in images]
         pairs = zip(images, checked, strict=True)
-        usable = [image for image, error in pairs if not isinstance(error, InputError)]
+        usable = [
+            _Picture(image, size) for image, size in pairs if not isinstance(size, InputError)
+        ]
         with self._lock:
             decoded = iter(list(self._decoded(usable, limits)))
-        return [error if isinstance(error, InputError) else next(decoded) for error in checked]
+        return [size if isinstance(size, InputError) else next(decoded) for size in checked]
 
-    def _decoded(self, images: Sequence[bytes], limits: Limits) -> Iterator[Pixels | InputError]:
+    def _decoded(
+        self, pictures: Sequence["_Picture"], limits: Limits
+    ) -> Iterator[Pixels | InputError]:
         """Yield each picture; after one that kills the child, a new child takes the rest."""
         done = 0
-        while done < len(images):
-            some = images[done : done + _JOB_PICTURES]
+        while done < len(pictures):
+            some = _at_once(pictures[done:])
+            sizes = [[len(each.encoded), each.room_bytes] for each in some]
+            job = {"limits": asdict(limits), "pictures": sizes}
+            room_bytes = sum(each.room_bytes for each in some)
             try:
-                job = {"limits": asdict(limits), "pictures": [len(image) for image in some]}
-                child = self._started(job, *some)
+                child, memory = self._started(
+                    job, *(each.encoded for each in some), room_bytes=room_bytes
+                )
             except InputError as error:
                 done += 1
                 yield error
                 continue
-            for _ in some:
+            start = sum(len(each.encoded) for each in some)
+            for each in some:
                 done += 1
                 try:
-                    header, payload = _received(child, "image", self._stall_s, never)
+                    header, _ = _received(child, "image", self._stall_s, never)
                 except InputError as error:
                     yield error
                     if not child.alive:
                         break
                 else:
-                    yield np.frombuffer(payload, np.uint8).reshape(header["shape"])
+                    yield _placed(memory, start, header["shape"])
+                start += each.room_bytes
 
-    def _started(self, job: Mapping[str, object], *data: bytes) -> Child:
-        """Return the child at work on a job, a new one where the last has died."""
+    def _started(
+        self, job: Mapping[str, object], *data: bytes, room_bytes: int = 0
+    ) -> tuple[Child, mmap.mmap | None]:
+        """Return the child at work on a job, a new one where the last has died; and its memory."""
         if self._child is None or not self._child.alive:
             self._child = Child("emoserve_ensemble.decoder_worker")
         try:
-            self._child.start(job, *data)
+            memory = self._child.start(job, *data, room_bytes=room_bytes)
         except ChildError as error:
             raise InputError("undecodable", f"media: the decoder died ({error})") from error
-        return self._child
+        return self._child, memory
 
     def close(self) -> None:
         """End the child."""
@@ -168,6 +183,35 @@ class DecoderProcess:
             if self._child is not None:
                 self._child.kill()
                 self._child = None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """An encoded picture, and width and height from its header."""
+
+    encoded: bytes
+    size: tuple[int, int]
+
+    @property
+    def room_bytes(self) -> int:
+        return 3 * self.size[0] * self.size[1]
+
+
+def _at_once(pictures: Sequence[_Picture]) -> Sequence[_Picture]:
+    """Return as many of the first ones as are handed over in one job: at least one."""
+    count, room_bytes = 1, pictures[0].room_bytes
+    while count < min(len(pictures), _JOB_PICTURES):
+        room_bytes += pictures[count].room_bytes
+        if room_bytes > _JOB_ROOM_BYTES:
+            break
+        count += 1
+    return pictures[:count]
+
+
+def _placed(memory: mmap.mmap | None, start: int, shape: Sequence[int]) -> Pixels:
+    """Return the pixels that the child has put into the memory, which lives as long as they do."""
+    assert memory is not None
+    return np.frombuffer(memory, np.uint8, int(np.prod(shape)), start).reshape(shape)
 
 
 def _tried(work: Callable[[bytes, Limits], T], image: bytes, limits: Limits) -> T | InputError:

@@ -74,8 +74,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def check_image(data: bytes, limits: Limits) -> None:
-    """Look at the first bytes and the header, without a decoder.
+def check_image(data: bytes, limits: Limits) -> tuple[int, int]:
+    """Return width and height in pixels, from the header, without a decoder.
 
     Raises:
         InputError: empty, too large, not one of the accepted formats, or without a header.
@@ -89,6 +89,7 @@ def check_image(data: bytes, limits: Limits) -> None:
     if size is None:
         raise InputError("undecodable", f"image: {len(data)} bytes without a readable header")
     limits.check_pixels(*size)
+    return size
 
 
 def decode_image(data: bytes, limits: Limits) -> Pixels:

@@ -1,7 +1,7 @@
 """What a network's next version would be: converted, in its precision, compared, with its facts."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,8 +93,16 @@ class Candidate:
         return {f"emoserve.{key}": value for key, value in (facts | labels).items()}
 
 
-def candidate(network: Network, choices: Choices, progress: Callable[[str], None]) -> Candidate:
-    """Return a network converted as the caller chose.
+def candidate(
+    network: Network,
+    choices: Choices,
+    progress: Callable[[str], None],
+    published: Mapping[str, Any] | None = None,
+) -> Candidate:
+    """Return a network converted as the caller chose, else as it was published before.
+
+    Args:
+        published: what the manifest says of the version before.
 
     Raises:
         ExportError: the weights, the graph or the gate refuse it.
@@ -103,8 +111,9 @@ def candidate(network: Network, choices: Choices, progress: Callable[[str], None
     samples = network_samples(network, choices.samples)
     converted = convert(network, samples)
     if not choices.tune:
-        precision = choices.precision or network.precision
-        made = in_precision(converted, precision, samples, progress)
+        known = published if published and choices.precision is None else {}
+        precision = choices.precision or known.get("precision", network.precision)
+        made = in_precision(converted, precision, samples, progress, known.get("float32_nodes"))
         return _gated(converted, made, precision, samples, [])
     trials = tune(converted, samples, progress)
     best = fastest(trials)

@@ -85,7 +85,8 @@ class _Export:
         from emoserve_export.candidate import candidate
 
         name, report = network.name, self.report
-        made = candidate(network, self.choices, lambda state: self.progress(name, state))
+        published = self.publication.manifest.record(name)
+        made = candidate(network, self.choices, lambda state: self.progress(name, state), published)
         report.rows += made.rows
         if made.trials:
             report.trials[name] = made.trials

@@ -90,7 +90,8 @@ class Quantiser:
         )
         if self._ranged and calibration is None:
             raise UnavailableError(
-                f"{network.name}: {precision} needs real data to measure ranges on: give --samples"
+                f"{network.name}: {precision} needs real data to measure ranges on: give "
+                "--samples, or choose another --precision"
             )
         self._network, self._model, self._precision = network, model, precision
         self._calibration = calibration

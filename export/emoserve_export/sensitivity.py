@@ -26,19 +26,21 @@ def int8(
     precision: Precision,
     samples: Samples | None,
     progress: Callable[[str], None] = lambda state: None,
+    kept: Sequence[str] | None = None,
 ) -> Variant:
     """Return the INT8 graph with the fewest float32 nodes that agrees on the calibration items.
 
-    Without samples everything is quantised: there is nothing to judge by. Where no choice of nodes
-    helps, the last one is returned; the gate refuses it.
+    Where it is known which nodes stay in float32 (`kept`), nothing is tried. Without samples
+    everything is quantised: there is nothing to judge by. Where no choice of nodes helps, the last
+    one is returned; the gate refuses it.
 
     Raises:
         UnavailableError: `int8_static` without samples.
     """
     calibration = samples.calibration if samples else None
     with Quantiser(converted.network, converted.model, precision, calibration) as quantiser:
-        found = quantiser.quantised()
-        if calibration is None:
+        found = quantiser.quantised(kept or ())
+        if calibration is None or kept is not None:
             return found
         judge = _Judge(converted, calibration)
         if judge.agrees(found):

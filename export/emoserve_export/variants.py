@@ -1,7 +1,7 @@
 """What is asked of a network in fewer bits: like the trained one within the declared budget."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from emoserve_export.conversion import Converted
@@ -33,8 +33,12 @@ def in_precision(
     precision: Precision,
     samples: Samples | None,
     progress: Callable[[str], None] = lambda state: None,
+    kept: Sequence[str] | None = None,
 ) -> Variant:
     """Return the graph in another precision, and the nodes that kept float32.
+
+    Args:
+        kept: which they are, where an earlier export has found it out.
 
     Raises:
         UnavailableError: INT8 by ranges without real data; OpenVINO where it is not installed.
@@ -48,7 +52,7 @@ def in_precision(
         require_openvino()
     if precision == "openvino_bf16":
         return Variant(converted.model, (), openvino(converted.network, "bf16"))
-    return int8(converted, precision, samples, progress)
+    return int8(converted, precision, samples, progress, kept)
 
 
 def compared(

@@ -61,6 +61,8 @@ def environment(
         **kept,
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # as emoserve's own server
+        "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
         "BENCH_PIPELINE": pipeline,
         "BENCH_REPOSITORY": str(repository),
         "BENCH_NETWORKS": server.networks,

@@ -144,5 +144,9 @@ def _environment(folder: Path, wheel: Wheel) -> dict[str, str]:
     # A process per model instance: numpy's own thread pools would only fight over the cores.
     for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment.setdefault(pool, "1")
+    # A picture's arrays come and go: glibc would give their memory back each time and take it anew,
+    # a page fault for every 4 kB (8 % of `face`).
+    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))
+    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 * 2**20))
     environment.setdefault("PYTHONUNBUFFERED", "1")
     return environment

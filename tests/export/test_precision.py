@@ -150,8 +150,15 @@ def test_what_was_published_in_fewer_bits_stays_so(
     record = read_manifest(repository).record("tiny_net")
     assert record is not None
     assert record["precision"] == "int8_static"
+    anew = Choices(with_steps=False, force=True)
+    with pytest.raises(UnavailableError, match="give --samples, or choose another --precision"):
+        export([tiny], repository, anew)
+    export([tiny], repository, dataclasses.replace(anew, samples=tmp_path))
+    record = read_manifest(repository).record("tiny_net")
+    assert record is not None
+    assert record["precision"] == "int8_static"
     again = export([tiny], repository, Choices(with_steps=False, precision="fp32"))
-    assert again.versions == {"tiny_net": 2}
+    assert again.versions == {"tiny_net": 3}
 
 
 @pytest.mark.parametrize(
