@@ -20,7 +20,6 @@ from emoserve_ensemble.networks import Networks, Question, ask, ask_many
 PYRAMID_FACTOR = 0.709  # area halves from one level to the next
 P_STRIDE, P_CELL = 2, 12  # P-Net's stride and receptive field, pixels
 OVERLAP = 0.5  # candidates that share more of their union are one
-PIECE_PX = 2**15  # for P-Net at once: the maps of more do not fit a core's cache, and take 1.3 x
 MAX_FACES = 256  # per picture, the most confident ones
 
 
@@ -121,10 +120,9 @@ def _propose(
     for index, picture in enumerate(pictures):
         groups[picture.shape[:2]].append(index)  # type: ignore[index]
     levels = [
-        (scale, np.asarray(some), piece)
+        (scale, np.asarray(members), level)
         for members in groups.values()
         for scale, level in _pyramid([pictures[i] for i in members], settings.min_face_px)
-        for some, piece in _pieces(members, level)
     ]
     questions = [Question("face_pnet", {"image": _normalised(level)}) for _, _, level in levels]
     answers = ask_many(networks, questions)
@@ -149,13 +147,6 @@ def _pyramid(pictures: Sequence[Pixels], min_face_px: float) -> Iterator[tuple[f
         level = [_resized(picture, size) for picture in level]
         yield scale, np.stack(level)
         scale *= PYRAMID_FACTOR
-
-
-def _pieces(members: Sequence[int], level: Pixels) -> Iterator[tuple[Sequence[int], Pixels]]:
-    """Yield a level of several pictures in parts of at most `PIECE_PX`, or picture by picture."""
-    count = max(1, PIECE_PX // (level.shape[1] * level.shape[2]))
-    for start in range(0, len(members), count):
-        yield members[start : start + count], level[start : start + count]
 
 
 def _resized(picture: Pixels, size: tuple[int, int]) -> Pixels:

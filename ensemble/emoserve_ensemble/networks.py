@@ -19,6 +19,7 @@ from emoserve_ensemble.runtimes import open_network, read_runtime
 Tensors: TypeAlias = dict[str, Tensor]
 
 MAX_BATCH = 64  # the `max_batch_size` of every network's generated config
+CACHED_VALUES = 2**16  # of an input: the maps of more do not fit a core's cache (decision 16)
 LEAST_COSINE = 0.99  # of a golden answer in fewer bits
 UNBATCHED = frozenset({"voice_net"})  # recurrent: its first axis is time
 
@@ -56,7 +57,9 @@ def ask(networks: Networks, network: str, **inputs: Tensor) -> Tensors:
 def ask_many(networks: Networks, questions: Sequence[Question]) -> list[Tensors]:
     """Return the outputs for several questions, each in pieces of at most `MAX_BATCH`."""
     pieces = [
-        (index, piece) for index, question in enumerate(questions) for piece in _pieces(question)
+        (index, piece)
+        for index, question in enumerate(questions)
+        for piece in _pieces(question, MAX_BATCH)
     ]
     answers = networks.ask_all([piece for _, piece in pieces])
     joined: list[list[Tensors]] = [[] for _ in questions]
@@ -65,16 +68,16 @@ def ask_many(networks: Networks, questions: Sequence[Question]) -> list[Tensors]
     return [_join(parts) for parts in joined]
 
 
-def _pieces(question: Question) -> Iterable[Question]:
+def _pieces(question: Question, most: int) -> Sequence[Question]:
     size = len(next(iter(question.inputs.values())))
-    if question.network in UNBATCHED or size <= MAX_BATCH:
+    if question.network in UNBATCHED or size <= most:
         return [question]
     return [
         Question(
             question.network,
-            {name: value[start : start + MAX_BATCH] for name, value in question.inputs.items()},
+            {name: value[start : start + most] for name, value in question.inputs.items()},
         )
-        for start in range(0, size, MAX_BATCH)
+        for start in range(0, size, most)
     ]
 
 
@@ -149,7 +152,10 @@ class LocalNetworks:
                 )
 
     def _ask(self, question: Question) -> Tensors:
-        return self._sessions[question.network].run(question.inputs)
+        first = next(iter(question.inputs.values()))
+        fitting = max(1, CACHED_VALUES * len(first) // max(1, first.size))
+        run = self._sessions[question.network].run
+        return _join([run(piece.inputs) for piece in _pieces(question, fitting)])
 
 
 def _alike(value: Tensor, wanted: Tensor, exact: bool) -> bool:
