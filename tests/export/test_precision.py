@@ -158,7 +158,7 @@ def test_what_was_published_in_fewer_bits_stays_so(
     assert record is not None
     assert record["precision"] == "int8_static"
     again = export([tiny], repository, Choices(with_steps=False, precision="fp32"))
-    assert again.versions == {"tiny_net": 3}
+    assert again.versions == {"tiny_net": 2}  # the one before gave the same bytes
 
 
 @pytest.mark.parametrize(
