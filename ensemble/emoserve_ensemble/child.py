@@ -1,10 +1,11 @@
 """A child process that works on what it is given: it may crash, hang or be stopped without harm.
 
 The child is a module with one argument, the number of its end of a socket (`serve` is its loop).
-Data goes over as a memory file, which may have room for what comes of it; messages come back over
-the socket: no pickle, no temporary files.
+Data goes over as a memory file, or lies in memory that both share, with room for what comes of it;
+messages come back over the socket: no pickle, no temporary files.
 """
 
+import contextlib
 import ctypes
 import json
 import mmap
@@ -17,13 +18,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, TypeAlias
 
 from emoserve_ensemble.errors import CallerGoneError, Cancelled, never
 from emoserve_ensemble.wire import receive
 
 LOOK_S = 0.1  # how often a wait looks whether the caller has gone
+
+Data: TypeAlias = BinaryIO | mmap.mmap  # an open file, or memory that both processes share
 
 _PR_SET_PDEATHSIG = 1
 _JOB_BYTES = 4096
@@ -50,6 +53,7 @@ class Child:
 
     def __init__(self, module: str) -> None:
         self._socket, theirs = socket.socketpair()
+        self._shared: mmap.mmap | None = None
         python = sys.executable or shutil.which("python3") or "python3"
         self._process = subprocess.Popen(
             [python, "-m", module, str(theirs.fileno())],
@@ -66,34 +70,57 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def start(
-        self, job: Mapping[str, object], *data: bytes | memoryview, room_bytes: int = 0
-    ) -> mmap.mmap | None:
+    def start(self, job: Mapping[str, object], *data: bytes | memoryview) -> None:
         """Hand over a job and its data, which the child finds in one file.
-
-        Args:
-            room_bytes: how much the child may put behind the data.
-
-        Returns:
-            The file's memory where there is room in it.
 
         Raises:
             ChildError: the child is dead.
         """
-        file = os.memfd_create("emoserve")
-        try:
+        with self._alive(), _memory_file() as file:
             for piece in data:
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(file, view) :]
-            memory = _with_room(file, room_bytes) if room_bytes else None
-            socket.send_fds(self._socket, [json.dumps(job).encode().ljust(_JOB_BYTES)], [file])
+            self._send(job, file)
+
+    def start_shared(self, job: Mapping[str, object], *data: bytes, room_bytes: int) -> mmap.mmap:
+        """Hand over a job whose data lies in memory that the child shares, with room behind it.
+
+        Returns:
+            The memory. It serves every such job, so what the child puts there must be taken out
+            before the next: new memory for each would be a page fault for every 4 kB.
+
+        Raises:
+            ChildError: the child is dead.
+        """
+        with self._alive():
+            needed = sum(map(len, data)) + room_bytes
+            if self._shared is None or len(self._shared) < needed:
+                with _memory_file() as file:
+                    os.ftruncate(file, needed)
+                    self._shared = mmap.mmap(file, 0)
+                    self._send({"memory": needed}, file)
+            start = 0
+            for piece in data:
+                self._shared[start : start + len(piece)] = piece
+                start += len(piece)
+            self._send(job)
+            return self._shared
+
+    def forget_shared(self) -> None:
+        """Let go of the shared memory; the child does so with the next one."""
+        self._shared = None
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             self.kill()
             raise ChildError(str(error)) from error
-        finally:
-            os.close(file)
-        return memory
+
+    def _send(self, job: Mapping[str, object], *files: int) -> None:
+        socket.send_fds(self._socket, [json.dumps(job).encode().ljust(_JOB_BYTES)], files)
 
     def receive(
         self, stall_s: float, cancelled: Cancelled = never
@@ -135,26 +162,38 @@ class Child:
         self._socket.close()
 
 
-def _with_room(file: int, room_bytes: int) -> mmap.mmap:
-    os.ftruncate(file, os.lseek(file, 0, os.SEEK_CUR) + room_bytes)
-    return mmap.mmap(file, 0)
+@contextlib.contextmanager
+def _memory_file() -> Iterator[int]:
+    file = os.memfd_create("emoserve")
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
-def serve(number: str, work: Callable[[socket.socket, dict[str, Any], BinaryIO], None]) -> None:
+def serve(number: str, work: Callable[[socket.socket, dict[str, Any], Data], None]) -> None:
     """Do one job after the other until the parent closes the socket; for the child's `main`.
 
     Args:
         number: of the socket, as the command line has it.
-        work: gets the socket for its answers, the job, and the data as an open file.
+        work: gets the socket for its answers, the job, and the data.
     """
     parent = socket.socket(fileno=int(number))
+    shared: mmap.mmap | None = None
     while True:
         message, files, _, _ = socket.recv_fds(parent, _JOB_BYTES, 1)
-        if not message or not files:
+        if not message:
             return
-        with os.fdopen(files[0], "rb") as data:
-            data.seek(0)
-            work(parent, json.loads(message), data)
+        job = json.loads(message)
+        if "memory" in job:
+            shared = mmap.mmap(files[0], job["memory"])
+            os.close(files[0])
+        elif files:
+            with os.fdopen(files[0], "rb") as data:
+                data.seek(0)
+                work(parent, job, data)
+        elif shared is not None:
+            work(parent, job, shared)
 
 
 def confine() -> None:

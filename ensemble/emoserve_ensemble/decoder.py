@@ -7,7 +7,7 @@ that it keeps warm, bounds in memory and time, and replaces when it dies.
 import contextlib
 import mmap
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -25,6 +25,7 @@ from emoserve_ensemble.wav import plain_wav
 STALL_S = 30.0  # a decoder that gives nothing for so long hangs
 _JOB_PICTURES = 32  # handed over at once: a hop costs 0.3 ms
 _JOB_ROOM_BYTES = 64 * 2**20  # for their pixels
+_KEPT_BYTES = 2 * _JOB_ROOM_BYTES  # of memory shared with the child, from one job to the next
 
 T = TypeVar("T")
 
@@ -118,7 +119,11 @@ class DecoderProcess:
         job = {"limits": asdict(limits), "sampling": asdict(sampling or Sampling())}
         self._lock.acquire()
         try:
-            child, _ = self._started(job, data)
+            child = self._living()
+            try:
+                child.start(job, data)
+            except ChildError as error:
+                raise InputError("undecodable", f"media: the decoder died ({error})") from error
             return _RemoteReader(child, self._lock, self._stall_s, cancelled)
         except BaseException:
             self._lock.release()
@@ -145,12 +150,13 @@ class DecoderProcess:
             job = {"limits": asdict(limits), "pictures": sizes}
             room_bytes = sum(each.room_bytes for each in some)
             try:
-                child, memory = self._started(
+                child = self._living()
+                memory = child.start_shared(
                     job, *(each.encoded for each in some), room_bytes=room_bytes
                 )
-            except InputError as error:
+            except ChildError as error:
                 done += 1
-                yield error
+                yield InputError("undecodable", f"image: the decoder died ({error})")
                 continue
             start = sum(len(each.encoded) for each in some)
             for each in some:
@@ -162,20 +168,16 @@ class DecoderProcess:
                     if not child.alive:
                         break
                 else:
-                    yield _placed(memory, start, header["shape"])
+                    yield _taken(memory, start, header["shape"])
                 start += each.room_bytes
+            if len(memory) > _KEPT_BYTES:
+                child.forget_shared()
 
-    def _started(
-        self, job: Mapping[str, object], *data: bytes, room_bytes: int = 0
-    ) -> tuple[Child, mmap.mmap | None]:
-        """Return the child at work on a job, a new one where the last has died; and its memory."""
+    def _living(self) -> Child:
+        """Return the child, a new one where the last has died."""
         if self._child is None or not self._child.alive:
             self._child = Child("emoserve_ensemble.decoder_worker")
-        try:
-            memory = self._child.start(job, *data, room_bytes=room_bytes)
-        except ChildError as error:
-            raise InputError("undecodable", f"media: the decoder died ({error})") from error
-        return self._child, memory
+        return self._child
 
     def close(self) -> None:
         """End the child."""
@@ -208,10 +210,9 @@ def _at_once(pictures: Sequence[_Picture]) -> Sequence[_Picture]:
     return pictures[:count]
 
 
-def _placed(memory: mmap.mmap | None, start: int, shape: Sequence[int]) -> Pixels:
-    """Return the pixels that the child has put into the memory, which lives as long as they do."""
-    assert memory is not None
-    return np.frombuffer(memory, np.uint8, int(np.prod(shape)), start).reshape(shape)
+def _taken(memory: mmap.mmap, start: int, shape: Sequence[int]) -> Pixels:
+    """Return a copy of the pixels that the child has put into the memory."""
+    return np.frombuffer(memory, np.uint8, int(np.prod(shape)), start).reshape(shape).copy()
 
 
 def _tried(work: Callable[[bytes, Limits], T], image: bytes, limits: Limits) -> T | InputError:

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
-from emoserve_ensemble.child import confine, serve
+from emoserve_ensemble.arrays import Pixels
+from emoserve_ensemble.child import Data, confine, serve
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.images import decode_image
 from emoserve_ensemble.limits import Limits
@@ -36,13 +37,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _answer(parent: socket.socket, job: dict[str, Any], media: BinaryIO) -> None:
+def _answer(parent: socket.socket, job: dict[str, Any], data: Data) -> None:
     limits = Limits(**job["limits"])
-    if "pictures" in job:
-        _answer_pictures(parent, job["pictures"], media, limits)
+    if isinstance(data, mmap.mmap):
+        _answer_pictures(parent, job["pictures"], data, limits)
     else:
         sampling = Sampling(**job["sampling"])
-        _send_or_refuse(parent, partial(_send_clip, parent, media, limits, sampling))
+        _send_or_refuse(parent, partial(_send_clip, parent, data, limits, sampling))
 
 
 def _send_or_refuse(parent: socket.socket, work: Callable[[], None]) -> None:
@@ -56,27 +57,26 @@ def _send_or_refuse(parent: socket.socket, work: Callable[[], None]) -> None:
 
 
 def _answer_pictures(
-    parent: socket.socket, sizes: Sequence[tuple[int, int]], media: BinaryIO, limits: Limits
+    parent: socket.socket, sizes: Sequence[tuple[int, int]], memory: mmap.mmap, limits: Limits
 ) -> None:
     """Put each picture's pixels into its room: no bytes go through the socket.
 
     Args:
         sizes: bytes of each picture, and of its room; the rooms come after all pictures.
     """
-    start = sum(size for size, _ in sizes)
-    with mmap.mmap(media.fileno(), 0) as memory:
-        for size, room_bytes in sizes:
-            room = memoryview(memory)[start : start + room_bytes]
-            _send_or_refuse(parent, partial(_place, parent, media.read(size), room, limits))
-            room.release()
-            start += room_bytes
+    start, room = 0, sum(size for size, _ in sizes)
+    for size, room_bytes in sizes:
+        image = memory[start : start + size]
+        place = np.frombuffer(memory, np.uint8, room_bytes, room)
+        _send_or_refuse(parent, partial(_place, parent, image, place, limits))
+        start, room = start + size, room + room_bytes
 
 
-def _place(parent: socket.socket, image: bytes, room: memoryview, limits: Limits) -> None:
+def _place(parent: socket.socket, image: bytes, place: Pixels, limits: Limits) -> None:
     pixels = decode_image(image, limits)
-    if pixels.nbytes > len(room):
+    if pixels.size > place.size:
         raise InputError("undecodable", "image: larger than its header says")
-    np.frombuffer(room, np.uint8, pixels.size)[:] = pixels.reshape(-1)
+    place[: pixels.size] = pixels.reshape(-1)
     send(parent, {"kind": "picture", "shape": list(pixels.shape)})
 
 

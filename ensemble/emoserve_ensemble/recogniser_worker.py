@@ -6,11 +6,11 @@ python -m emoserve_ensemble.recogniser_worker SOCKET
 import socket
 import sys
 from dataclasses import astuple
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from emoserve_ensemble.child import confine, serve
+from emoserve_ensemble.child import Data, confine, serve
 from emoserve_ensemble.recogniser import Recogniser
 from emoserve_ensemble.transcription import Transcriber
 from emoserve_ensemble.wire import send
@@ -22,7 +22,7 @@ class _Worker:
     def __init__(self) -> None:
         self._transcriber: Transcriber | None = None
 
-    def answer(self, parent: socket.socket, job: dict[str, Any], sound: BinaryIO) -> None:
+    def answer(self, parent: socket.socket, job: dict[str, Any], sound: Data) -> None:
         """Send the words of one utterance."""
         try:
             if self._transcriber is None:

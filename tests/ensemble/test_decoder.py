@@ -114,6 +114,23 @@ def test_both_decoders_give_the_same_pictures(decoder, png) -> None:
         np.testing.assert_array_equal(decoded, drawn)
 
 
+def test_pictures_outlive_the_memory_that_they_came_in(
+    decoder, png, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = np.random.default_rng(1).integers(0, 256, (3, 64, 48, 3), np.uint8)
+    wide = np.random.default_rng(2).integers(0, 256, (300, 400, 3), np.uint8)
+    first = decoder.pictures([png(drawn[0])], Limits())
+    grown = decoder.pictures([png(wide), png(drawn[1])], Limits())
+    monkeypatch.setattr("emoserve_ensemble.decoder._KEPT_BYTES", 1000)
+    again = decoder.pictures([png(drawn[2])], Limits())
+    assert decoder._child._shared is None
+    last = decoder.pictures([png(wide)], Limits())
+    for found, wanted in zip(
+        [*first, *grown, *again, *last], [drawn[0], wide, *drawn[1:], wide], strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_a_broken_picture_is_refused_and_the_child_lives_on(decoder, png) -> None:
     data = png(np.zeros((64, 64, 3), np.uint8))
     decoder.pictures([data], Limits())
