@@ -7,6 +7,7 @@ messages come back over the socket: no pickle, no temporary files.
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import mmap
 import os
@@ -98,6 +99,8 @@ class Child:
             if self._shared is None or len(self._shared) < needed:
                 with _memory_file() as file:
                     os.ftruncate(file, needed)
+                    # Else a child that a hostile file has taken over could cut it off under us.
+                    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
                     self._shared = mmap.mmap(file, 0)
                     self._send({"memory": needed}, file)
             start = 0
@@ -164,7 +167,7 @@ class Child:
 
 @contextlib.contextmanager
 def _memory_file() -> Iterator[int]:
-    file = os.memfd_create("emoserve")
+    file = os.memfd_create("emoserve", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         yield file
     finally:

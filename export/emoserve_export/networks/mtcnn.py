@@ -43,7 +43,7 @@ class _PooledPReLU(nn.Module):
     """The largest PReLU(x) of each window, computed after pooling: of a quarter of the values.
 
     With L the largest and S the smallest x of a window, it is max(L, slope * L) for a slope of 0 to
-    1, min(L, slope * L) above, and max(L, slope * S) below 0. S comes as -S from `with_negatives`.
+    1, min(L, slope * L) above, and max(L, slope * S) below 0. S comes as -S from `_with_negatives`.
 
     Args:
         slope: float32 [channels].
