@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emoserve_client import EmotionClient, InputError, Model, Retry, Scores
+from emoserve_client._transport import Connection
 from emoserve_client.errors import EmoserveError
 from emoserve_loadtests.media import Item
+from emoserve_loadtests.transport import GeventNetwork
 
 # A face or a voice may be absent: then there is no emotion, and that is the answer.
 _CALLS: dict[str, Callable[[EmotionClient, Any], Scores]] = {
@@ -38,7 +40,12 @@ def _described(client: EmotionClient, model: str) -> Model:
 def connect(url: str, timeout_s: float) -> EmotionClient:
     """Return a client that tries once: a load test must see every failure, and cause no retries."""
     return EmotionClient(
-        url, timeout_s=timeout_s, video_timeout_s=timeout_s, retry=Retry(attempts=1), hooks=()
+        url,
+        timeout_s=timeout_s,
+        video_timeout_s=timeout_s,
+        retry=Retry(attempts=1),
+        hooks=(),
+        connector=GeventNetwork(Connection(), timeout_s),
     )
 
 
