@@ -23,6 +23,7 @@ class Choices:
         precision: for every network; None takes the published one, else the declared one.
         tune: measure all precisions and take the fastest that is good enough.
         samples: folder with `<network>.npz` of real data.
+        max_queue_size: requests that may wait for each model; 0 for no bound.
     """
 
     profile: Profile = "cpu"
@@ -32,6 +33,7 @@ class Choices:
     precision: Precision | None = None
     tune: bool = False
     samples: Path | None = None
+    max_queue_size: int = 0
 
 
 @dataclass

@@ -46,6 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument(
+        "--max-queue-size",
+        type=int,
+        default=0,
+        metavar="N",
+        help="refuse at once what more than N requests wait before, and drop what its caller no "
+        "longer waits for; costs throughput (docs/decisions.md 18). Default: no bound",
+    )
+    parser.add_argument(
         "--target",
         choices=("onnx", "tensorrt"),
         default="onnx",
@@ -130,6 +138,7 @@ def _export(options: argparse.Namespace, own: list[Network], out: Console) -> in
         options.precision,
         options.tune,
         options.samples,
+        options.max_queue_size,
     )
     with out.status("") as status:
         report = export(

@@ -163,7 +163,9 @@ class Serving:
         preferred_batch_size: waiting requests go in batches of this many. 0: all that wait.
         instances: copies on a CPU; each runs with `threads` intra-op threads.
         max_queue_size: requests that may wait; more are refused at once. 0: no bound.
-        timeout_us: longest wait in the queue before a request is refused. 0: no bound.
+        timeout_us: longest wait in the queue before a request is refused; a caller's shorter time
+            limit counts too. 0: no limit, or 10 minutes in a bounded queue. Without either Triton
+            prepares a batch while another runs, which is faster (docs/decisions.md 18).
         cache: let Triton's response cache answer repeated inputs.
     """
 
@@ -171,7 +173,7 @@ class Serving:
     preferred_batch_size: int = 0
     instances: int = 1
     threads: int = 1
-    max_queue_size: int = 256
+    max_queue_size: int = 0
     timeout_us: int = 0
     cache: bool = False
 

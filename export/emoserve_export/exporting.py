@@ -59,7 +59,7 @@ class _Export:
     def network(self, network: Network) -> None:
         """Stage one network, unless it is up to date."""
         name, mark = network.name, fingerprint(network)
-        declared = declared_files(network, self.choices.profile)
+        declared = declared_files(network, self.choices.profile, self.choices.max_queue_size)
         if self._up_to_date(network, mark):
             self.progress(name, "up to date")
             self.report.skipped.append(name)
@@ -103,7 +103,8 @@ class _Export:
             self._drop_goldens(replaced)
             return
         for step in STEPS:
-            self.publication.stage(step.name, step_files(step, self.choices.profile))
+            files = step_files(step, self.choices.profile, self.choices.max_queue_size)
+            self.publication.stage(step.name, files)
         wanted = {f"{name}/1/{FILE}" for name in PIPELINES}
         if replaced or not wanted <= self.publication.manifest.files.keys():
             from emoserve_export import golden

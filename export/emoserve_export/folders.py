@@ -16,18 +16,19 @@ from emoserve_export.configs.steps import Step
 from emoserve_export.declaration import Network
 
 
-def declared_files(network: Network, profile: Profile) -> dict[str, bytes]:
+def declared_files(network: Network, profile: Profile, max_queue_size: int = 0) -> dict[str, bytes]:
     """Return what follows from the declaration alone: the config and the label files."""
-    files = {"config.pbtxt": config_text(network_config(network, profile)).encode()}
+    config = network_config(network, profile, max_queue_size)
+    files = {"config.pbtxt": config_text(config).encode()}
     for output, labels in network.labels.items():
         files[label_file(output)] = ("\n".join(labels.names) + "\n").encode()
     return files
 
 
-def step_files(step: Step, profile: Profile) -> dict[str, bytes]:
+def step_files(step: Step, profile: Profile, max_queue_size: int = 0) -> dict[str, bytes]:
     """Return the files of a Python step: config, adapter, tokenizer."""
     files = {
-        "config.pbtxt": config_text(step_config(step, profile)).encode(),
+        "config.pbtxt": config_text(step_config(step, profile, max_queue_size)).encode(),
         "1/model.py": adapter_text(step).encode(),
     }
     if profile == "cpu":

@@ -11,7 +11,12 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from emoserve_export.catalogue import CATALOGUE, FACE
 from emoserve_export.configs.contract import read_contract
-from emoserve_export.configs.generate import config_text, network_config, step_config
+from emoserve_export.configs.generate import (
+    LONGEST_WAIT_US,
+    config_text,
+    network_config,
+    step_config,
+)
 from emoserve_export.configs.lint import check_repository
 from emoserve_export.configs.reading import read_config
 from emoserve_export.configs.steps import STEPS, TEXT, VIDEO
@@ -67,8 +72,18 @@ def test_profile_cpu_runs_networks_in_the_steps() -> None:
     network = network_config(FACE, "cpu")
     assert network.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU
     assert network.dynamic_batching.max_queue_delay_microseconds == 0
-    policy = network.dynamic_batching.default_queue_policy
-    assert (policy.timeout_action, policy.max_queue_size) == (pb.ModelQueuePolicy.REJECT, 256)
+
+
+def test_a_batch_is_prepared_while_another_runs_unless_the_queue_is_bounded() -> None:
+    """Triton does so only where no part of a queue policy is set (docs/decisions.md 18)."""
+    free = [network_config(FACE, "cpu"), network_config(FACE, "gpu"), step_config(TEXT, "cpu")]
+    assert not any(config.dynamic_batching.HasField("default_queue_policy") for config in free)
+    for bounded in (network_config(FACE, "cpu", 7), step_config(TEXT, "cpu", 7)):
+        policy = bounded.dynamic_batching.default_queue_policy
+        assert (policy.timeout_action, policy.max_queue_size) == (pb.ModelQueuePolicy.REJECT, 7)
+        # Triton takes a caller's time limit only where it is below the default.
+        assert policy.allow_timeout_override
+        assert policy.default_timeout_microseconds == LONGEST_WAIT_US
 
 
 def test_profile_gpu_batches_networks_across_callers() -> None:

@@ -34,7 +34,7 @@ class Service:
     slack_s: float
     mean_s: float
     sigma: float
-    queue: int = 256  # max_queue_size of the generated configs
+    queue: int = 256  # `emoserve export --max-queue-size`, as docs/operations.md advises
 
     def sizes(self, rng: np.random.Generator, count: int) -> Floats:
         """Return float64 [count]: how large requests are, 1 on average."""
