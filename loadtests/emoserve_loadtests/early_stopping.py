@@ -60,6 +60,21 @@ def judge(latencies_s: npt.NDArray[np.float64], bound_s: float, p: float) -> Ver
     return Verdict(len(latencies_s) - over, over, needed_within(over, p))
 
 
+def requests_to_decide(verdict: Verdict, p: float, most: int) -> int | None:
+    """Return how many requests would prove it if as large a share of them is over the bound.
+
+    None where they would not, or where it takes more than `most`.
+    """
+    count = verdict.within + verdict.over
+    share = (verdict.over + 1) / count  # one more: the share is not known better
+    while count <= most:
+        over = math.ceil(share * count)
+        if count - over >= needed_within(over, p):
+            return count
+        count = math.ceil(1.2 * count)
+    return None
+
+
 def proved_percentile(latencies_s: npt.NDArray[np.float64], p: float) -> float | None:
     """Return the smallest latency that is proved to hold the p-percentile, None if too few.
 

@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from emoserve_loadtests.early_stopping import judge, needed_within, proved_percentile
+from emoserve_loadtests.early_stopping import (
+    Verdict,
+    judge,
+    needed_within,
+    proved_percentile,
+    requests_to_decide,
+)
 from emoserve_loadtests.quantiles import binomial_cdf, interval_ranks, quantile
 
 
@@ -68,3 +74,15 @@ def test_the_proved_percentile_leaves_out_what_early_stopping_allows() -> None:
     assert proved_percentile(values[:63], 0.9) is None
     assert proved_percentile(values, 0.9) == 63
     assert proved_percentile(np.arange(1.0, 82.0), 0.9) == 79
+
+
+def test_what_is_left_open_is_decided_by_more_requests() -> None:
+    """5 of 1,077 over the bound: likely within 1 %, not proved. 18 of 1,297 are no such case."""
+    open_still = Verdict(1072, 5, needed_within(5, 0.99))
+    assert not open_still.passed
+    count = requests_to_decide(open_still, 0.99, most=8_000)
+    assert count is not None
+    over = math.ceil(count * 6 / 1077)
+    assert Verdict(count - over, over, needed_within(over, 0.99)).passed
+    assert requests_to_decide(open_still, 0.99, most=1_100) is None
+    assert requests_to_decide(Verdict(1279, 18, 3034), 0.99, most=8_000) is None
