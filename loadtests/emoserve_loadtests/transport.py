@@ -33,7 +33,7 @@ class GeventNetwork(Network):
 
     def __init__(self, connection: Connection, timeout_s: float) -> None:
         super().__init__(connection)
-        self._connection, self._timeout_s = connection, timeout_s
+        self._timeout_s = timeout_s
 
     def connect(self, endpoint: Endpoint) -> Transport:
         if endpoint.scheme != "http":
