@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument(
         "--max-queue-size",
-        type=int,
+        type=_queue_size,
         default=0,
         metavar="N",
         help="refuse at once what more than N requests wait before, and drop what its caller no "
@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rollback", metavar="NETWORK", help="go back to the version before")
     return parser
+
+
+def _queue_size(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of requests: give 0 or more")
+    return int(text)
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ the server's. gRPC has one library, which gevent slows down; TLS and streams sta
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ class GeventHttp(HttpTransport):
                 message.method, message.path, b"".join(message.parts), sent
             )
             body = bytes(response.read())
-        except ConnectionRefusedError as err:
+        except (ConnectionRefusedError, socket.gaierror) as err:
             raise Fault(Kind.UNREACHABLE, str(err)) from err
         except TimeoutError as err:
             raise Fault(Kind.TIMEOUT, "no answer in time") from err

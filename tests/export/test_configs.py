@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from emoserve_export.catalogue import CATALOGUE, FACE
+from emoserve_export.cli import main
 from emoserve_export.configs.contract import read_contract
 from emoserve_export.configs.generate import (
     LONGEST_WAIT_US,
@@ -210,3 +211,11 @@ def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
 def test_configs_name_their_folder() -> None:
     for path in COMMITTED.glob("*/config.pbtxt"):
         assert read_config(path).name == path.parent.name
+
+
+@pytest.mark.parametrize("size", ["-1", "many", "1.5", str(2**32)])
+def test_a_bound_that_is_none_is_named(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--max-queue-size", size])
+    assert caught.value.code == 2
+    assert f"'{size}' is no number of requests" in capsys.readouterr().err

@@ -86,6 +86,11 @@ def test_nobody_there_is_unreachable(listener: socket.socket) -> None:
         client.text("hello")
 
 
+def test_a_name_that_nobody_has_is_unreachable() -> None:
+    with connect("http://nobody.invalid:8000", 5) as client, pytest.raises(UnreachableError):
+        client.text("hello")
+
+
 def test_only_plain_http_is_carried_by_it(triton: EmbeddedTriton) -> None:
     carried = {}
     for url in (triton.http_url, triton.grpc_url):
