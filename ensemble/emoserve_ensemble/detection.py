@@ -133,31 +133,39 @@ def _propose(
     return _square(_strongest(_concatenated(parts), OVERLAP))
 
 
-def _pyramid(pictures: Sequence[Pixels], min_face_px: float) -> Iterator[tuple[float, Pixels]]:
-    """Yield scales and pictures of one size shrunk by them: uint8 [batch, height, width, 3].
+def _pyramid(
+    pictures: Sequence[Pixels], min_face_px: float
+) -> Iterator[tuple[float, Sequence[Pixels]]]:
+    """Yield scales and pictures of one size shrunk by them.
 
-    Each level is made from the one before it: from the full picture every time took a fifth of
-    the whole detection.
+    Each level is made from the one before it, by factors of which linear interpolation reads all
+    pixels: areas of the full picture took a fifth of the whole detection (docs/decisions.md 19).
     """
     height, width = pictures[0].shape[:2]
     scale = P_CELL / min_face_px
     level = pictures
     while min(height, width) * scale >= P_CELL:
         size = (int(width * scale + 1), int(height * scale + 1))
-        level = [_resized(picture, size) for picture in level]
-        yield scale, np.stack(level)
+        level = [np.asarray(cv2.resize(picture, size), np.uint8) for picture in level]
+        yield scale, level
         scale *= PYRAMID_FACTOR
 
 
-def _resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
+def _shrunk(crop: Pixels, side: int) -> Pixels:
+    """Return uint8 [side, side, 3]: halved, which is quick, while that leaves enough pixels."""
+    while min(crop.shape[:2]) >= 2 * side:
+        height, width = crop.shape[0] // 2, crop.shape[1] // 2
+        crop = _by_area(crop[: 2 * height, : 2 * width], (width, height))
+    return _by_area(crop, (side, side))
+
+
+def _by_area(picture: Pixels, size: tuple[int, int]) -> Pixels:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _normalised(pictures: Pixels) -> Floats:
-    """Return float32 [batch, 3, height, width] of uint8 [batch, height, width, 3]; grey is 0."""
-    if not len(pictures):
-        return np.zeros((0, 3, *pictures.shape[1:3]), np.float32)
-    return np.asarray(cv2.dnn.blobFromImages(list(pictures), 1 / 128, mean=(127.5,) * 3))
+def _normalised(pictures: Sequence[Pixels]) -> Floats:
+    """Return float32 [batch, 3, height, width] of pictures of one size, at least one; grey is 0."""
+    return np.asarray(cv2.dnn.blobFromImages(pictures, 1 / 128, mean=(127.5,) * 3))
 
 
 def _proposals(
@@ -216,18 +224,16 @@ def _square(found: _Candidates) -> _Candidates:
 
 def _cut(pictures: Sequence[Pixels], found: _Candidates, side: int) -> tuple[_Candidates, Floats]:
     """Return candidates that lie in their picture and their pixels, float32 [n, 3, side, side]."""
-    crops, keep = [], []
-    for index, (picture, box) in enumerate(zip(found.picture, found.boxes, strict=True)):
-        height, width = pictures[picture].shape[:2]
-        left, top, right, bottom = (int(edge) for edge in box)
-        crop = pictures[picture][
-            max(top - 1, 0) : min(bottom, height), max(left - 1, 0) : min(right, width)
-        ]
-        if crop.size:
-            crops.append(_resized(crop, (side, side)))
-            keep.append(index)
-    stacked = np.stack(crops) if crops else np.zeros((0, side, side, 3), np.uint8)
-    return found[np.asarray(keep, int)], _normalised(stacked)
+    sizes = np.array([picture.shape[1::-1] for picture in pictures])[found.picture]  # [n, xy]
+    begin = np.maximum(found.boxes[:, :2].astype(int) - 1, 0)
+    end = np.minimum(found.boxes[:, 2:].astype(int), sizes)
+    inside = (begin < end).all(axis=1)
+    found, edges = found[inside], np.hstack([begin, end])[inside]
+    crops = [
+        _shrunk(pictures[picture][top:bottom, left:right], side)
+        for picture, (left, top, right, bottom) in zip(found.picture, edges.tolist(), strict=True)
+    ]
+    return found, _normalised(crops) if crops else np.zeros((0, 3, side, side), np.float32)
 
 
 def _refine(
@@ -279,8 +285,9 @@ def _of_picture(index: int, found: _Candidates, landmarks: Floats, frame: _Frame
 
 def _keep_by_smaller(boxes: Floats, scores: Floats, overlap: float) -> Tensor:
     """Return the indices kept when overlap is measured against the smaller of two boxes."""
-    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    area = size.prod(axis=1)
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
+    area = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
     order = list(np.argsort(-scores, kind="stable"))
     keep: list[int] = []
     for index in order:

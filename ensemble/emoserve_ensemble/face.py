@@ -153,19 +153,14 @@ def analyze_pictures(
         embedding = answer["embedding"]
     lengths = [len(faces) for faces in found]
     rows = zip(
-        pictures,
+        [(picture.shape[1], picture.shape[0]) for picture in pictures],
         found,
-        parts(tensor, lengths),
         parts(emotion, lengths),
         parts(embedding, lengths),
+        parts(face_quality(found, tensor), lengths),
         strict=True,
     )
-    return [
-        Faces(
-            (picture.shape[1], picture.shape[0]), faces, own, embedded, face_quality(faces, crops)
-        )
-        for picture, faces, crops, own, embedded in rows
-    ]
+    return [Faces(*row) for row in rows]
 
 
 def analyze_images(

@@ -1,5 +1,7 @@
 """How far a face's answer can be trusted, from its pixels and landmarks alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from emoserve_ensemble.arrays import Floats
@@ -10,18 +12,20 @@ SHARP = 0.004  # variance of the Laplacian of a face in focus, grey in [0, 1], a
 DARK, BRIGHT = 0.12, 0.9  # mean grey beyond which features drown
 
 
-def face_quality(found: FoundFaces, crops: Floats) -> Floats:
+def face_quality(found: Sequence[FoundFaces], crops: Floats) -> Floats:
     """Return float32 [faces], 0 to 1: the geometric mean of size, sharpness, light and frontality.
 
     Args:
-        found: the faces of one picture.
+        found: the faces of each picture.
         crops: float32 [faces, 1, 48, 48], grey in [0, 1].
     """
-    if not len(found):
+    if not len(crops):
         return np.zeros(0, np.float32)
-    side_px = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)
-    size = np.clip(side_px / FULL_SIDE_PX, 0, 1)
-    parts = np.stack([size, _sharpness(crops[:, 0]), _light(crops[:, 0]), _frontality(found)])
+    boxes = np.concatenate([faces.boxes for faces in found])
+    landmarks = np.concatenate([faces.landmarks for faces in found])
+    size = np.clip((boxes[:, 2:] - boxes[:, :2]).max(axis=1) / FULL_SIDE_PX, 0, 1)
+    grey = crops[:, 0]
+    parts = np.stack([size, _sharpness(grey), _light(grey), _frontality(landmarks)])
     return np.asarray(np.exp(np.log(np.clip(parts, 1e-3, 1)).mean(axis=0)), np.float32)
 
 
@@ -37,9 +41,9 @@ def _light(crops: Floats) -> Floats:
     return np.asarray(np.clip(np.minimum(mean / DARK, (1 - mean) / (1 - BRIGHT)), 0, 1), np.float32)
 
 
-def _frontality(found: FoundFaces) -> Floats:
+def _frontality(landmarks: Floats) -> Floats:
     """1 where the nose lies midway between the eyes, 0 where it reaches one of them."""
-    left, right, nose = (found.landmarks[:, index] for index in range(3))
+    left, right, nose = (landmarks[:, index] for index in range(3))
     eyes = right - left  # [faces, 2]
     length = np.maximum((eyes**2).sum(axis=1), 1e-6)
     along = ((nose - left) * eyes).sum(axis=1) / length  # 0 at the left eye, 1 at the right

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+import cv2
 import numpy as np
 
 from emoserve_ensemble.arrays import Floats
@@ -31,7 +32,8 @@ LEAST_LEVEL_DB: Final = -70.0
 """Quieter stretches are not lifted further: digital silence stays silence."""
 
 _LOUD_SHARE: Final = 0.2
-_LEAST_POWER: Final = 1e-12
+_LEAST_POWER: Final = np.float32(1e-12)
+_NEPER_POWER: Final = np.float32(np.log(10) / 10)  # a decibel of power, to the base e
 _BLOCK_FRAMES: Final = 4_000
 
 
@@ -67,15 +69,29 @@ def log_mel(samples: Floats) -> Floats:
     if samples.ndim != 1 or samples.size == 0:
         raise ValueError(f"samples are {list(samples.shape)}; [samples], at least one, is accepted")
     side = FFT_SAMPLES // 2
-    padded = np.pad(samples.astype(np.float64), side)
+    padded = np.pad(samples.astype(np.float32), side)
     frames = np.lib.stride_tricks.sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
-    bands = mel_bands()
-    parts = []
-    for start in range(0, len(frames), _BLOCK_FRAMES):
-        spectrum = np.fft.rfft(frames[start : start + _BLOCK_FRAMES] * _hann(), axis=1)
-        parts.append((spectrum.real**2 + spectrum.imag**2) @ bands.T)  # [frames, 64]
-    power = np.concatenate(parts)
+    power = np.concatenate(
+        [
+            _power(frames[start : start + _BLOCK_FRAMES] * _hann()) @ mel_bands().T
+            for start in range(0, len(frames), _BLOCK_FRAMES)
+        ]
+    )  # [frames, 64]
     return np.ascontiguousarray(10 * np.log10(np.maximum(power, _LEAST_POWER)).T, np.float32)
+
+
+def _power(frames: Floats) -> Floats:
+    """Return float32 [frames, 257], the power spectrum of each row of [frames, 512].
+
+    `cv2.dft` computes in float32 and takes a fifth of the time of `numpy.fft.rfft`, which
+    computes in float64. It gives the real part of 0, then real and imaginary parts in turn, then
+    the real part of 256.
+    """
+    squares = np.square(cv2.dft(np.ascontiguousarray(frames), flags=cv2.DFT_ROWS))
+    power = np.empty((len(squares), FFT_SAMPLES // 2 + 1), np.float32)
+    power[:, 0], power[:, -1] = squares[:, 0], squares[:, -1]
+    np.add(squares[:, 1:-1:2], squares[:, 2:-1:2], out=power[:, 1:-1])
+    return power
 
 
 def windows(samples: Floats) -> SpeechWindows:
@@ -114,29 +130,29 @@ def set_level(decibels: Floats) -> Floats:
     Args:
         decibels: float32 [64, frames], from `log_mel`.
     """
-    power = np.mean(10 ** (decibels.astype(np.float64) / 10), axis=0)  # [frames]
+    power = np.mean(np.exp(decibels * _NEPER_POWER), axis=0)  # [frames]
     loudest = np.sort(power)[-max(1, round(len(power) * _LOUD_SHARE)) :]
-    level = max(LEAST_LEVEL_DB, 10 * np.log10(max(float(loudest.mean()), _LEAST_POWER)))
+    level = max(LEAST_LEVEL_DB, 10 * np.log10(max(float(loudest.mean()), float(_LEAST_POWER))))
     return np.maximum(decibels - np.float32(level), np.float32(FLOOR_DB)).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
-def mel_bands() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return float64 [64, 257]: triangles on Slaney's mel scale, each with area 1 (in Hz)."""
+def mel_bands() -> Floats:
+    """Return float32 [64, 257]: triangles on Slaney's mel scale, each with area 1 (in Hz)."""
     edges = _hertz(np.linspace(_mel(LOW_HZ), _mel(HIGH_HZ), MELS + 2))  # [66]
     bins = np.linspace(0, RATE_HZ / 2, FFT_SAMPLES // 2 + 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (bins - low) / (centre - low)
     falling = (high - bins) / (high - centre)
-    return np.asarray(np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low), np.float64)
+    return np.asarray(np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low), np.float32)
 
 
 @lru_cache(maxsize=1)
-def _hann() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return float64 [512]: a periodic Hann window of 400 samples with zeros about it."""
+def _hann() -> Floats:
+    """Return float32 [512]: a periodic Hann window of 400 samples with zeros about it."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES)
     side = (FFT_SAMPLES - WINDOW_SAMPLES) // 2
-    return np.pad(window, side)
+    return np.pad(window, side).astype(np.float32)
 
 
 # Slaney's Auditory Toolbox (1998): linear to 1000 Hz, 15 mels; then 27 steps for a factor of 6.4.

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+CHANNEL_BLOCK = 16
+"""Channels that ONNX Runtime keeps together on a processor with AVX-512 (8 with AVX2)."""
+
 
 class _Stage(nn.Module):
     """What the three networks have in common."""
@@ -20,53 +23,96 @@ class _Stage(nn.Module):
         """
         for name, child in self.named_children():
             if isinstance(child, nn.PReLU):
-                setattr(self, name, _PlainPReLU(child.weight.detach()))
+                slope = child.weight.detach()
+                after_dense = name.removeprefix("prelu") in self._dense_layers()
+                setattr(self, name, _DensePReLU(slope) if after_dense else _MapPReLU(slope))
+
+    def _dense_layers(self) -> set[str]:
+        layers = (name for name, child in self.named_children() if isinstance(child, nn.Linear))
+        return {name.removeprefix("dense") for name in layers}
 
 
-class _PlainPReLU(nn.Module):
-    """x where it is positive, else slope * x; `slope` float32 [channels]."""
+class _DensePReLU(nn.Module):
+    """x where it is positive, else slope * x; of [batch, features], slope float32 [features]."""
 
     def __init__(self, slope: Tensor) -> None:
         super().__init__()
         self.register_buffer("slope", slope)
-        self._convex = bool((slope <= 1).all())
+        self.register_buffer("rest", 1 - slope)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return float32 [batch, channels, ...], like `x`."""
-        slope = self.get_buffer("slope").reshape(-1, *[1] * (x.ndim - 2))
-        if self._convex:
-            return torch.maximum(x, slope * x)
-        return slope * x + (1 - slope) * torch.relu(x)
+        return self.get_buffer("slope") * x + self.get_buffer("rest") * torch.relu(x)
+
+
+class _MapPReLU(nn.Module):
+    """The same of maps [batch, channels, rows, columns], as convolutions with kernels of one pixel.
+
+    ONNX Runtime keeps the values between convolutions in blocks of 16 channels. It adds and clips in
+    that order as part of a convolution, while any other operator makes it copy all values to the
+    plain order and back, which took as long as the convolutions.
+
+    Args:
+        slope: float32 [channels].
+    """
+
+    def __init__(self, slope: Tensor) -> None:
+        super().__init__()
+        self.linear = _each_channel(slope)
+        rest = _each_channel(1 - slope)
+        convex = bool((slope <= 1).all())
+        # (1 - slope) * relu(x), in one step where the factor may be drawn in
+        self.bend = nn.Sequential(rest, nn.ReLU()) if convex else nn.Sequential(nn.ReLU(), rest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bent, straight = self.bend(x), self.linear(x)
+        return torch.add(bent, straight)
 
 
 class _PooledPReLU(nn.Module):
     """The largest PReLU(x) of each window, computed after pooling: of a quarter of the values.
 
     With L the largest and S the smallest x of a window, it is max(L, slope * L) for a slope of 0 to
-    1, min(L, slope * L) above, and max(L, slope * S) below 0. S comes as -S from `_with_negatives`.
+    1, min(L, slope * L) above, and max(L, slope * S) below 0; where max(a, b) = b + relu(a - b).
+    S comes as -S from `_with_negatives`.
 
     Args:
         slope: float32 [channels].
+        width: channels of the result: those above the given ones are 0.
     """
 
-    def __init__(self, slope: Tensor, pool: nn.MaxPool2d) -> None:
+    def __init__(self, slope: Tensor, pool: nn.MaxPool2d, width: int) -> None:
         super().__init__()
         self._pool = pool
         channels, falling = len(slope), _falling(slope)
-        sign = torch.where(slope > 1, -1.0, 1.0)  # min(a, b) = -max(-a, -b)
-        one, other = torch.zeros(2, channels, channels + len(falling))
-        one[range(channels), range(channels)] = sign
-        other[range(channels), range(channels)] = torch.where(slope < 0, 0.0, sign * slope)
+        one, other = torch.zeros(2, width, channels + len(falling))
+        one[range(channels), range(channels)] = 1.0
+        other[range(channels), range(channels)] = torch.where(slope < 0, 0.0, slope)
         other[falling, range(channels, channels + len(falling))] = -slope[falling]
-        self.register_buffer("one", one[:, :, None, None])
-        self.register_buffer("other", other[:, :, None, None])
-        self.register_buffer("sign", sign[:, None, None])
+        sign = torch.ones(width)
+        sign[:channels][slope > 1] = -1.0  # min(a, b) = b - relu(b - a)
+        self.linear = _one_pixel(other)
+        self.kink = _one_pixel(sign[:, None] * (one - other))
+        self.sign = _each_channel(sign)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return float32 [batch, channels, rows, columns]; `x` has the negatives as well."""
+        """Return float32 [batch, width, rows, columns]; `x` has the negatives as well."""
         x = self._pool(x)
-        one, other = (functional.conv2d(x, self.get_buffer(name)) for name in ("one", "other"))
-        return torch.maximum(one, other) * self.get_buffer("sign")
+        bent, straight = self.sign(torch.relu(self.kink(x))), self.linear(x)
+        return torch.add(bent, straight)
+
+
+def _one_pixel(matrix: Tensor) -> nn.Conv2d:
+    """Return the convolution that multiplies the channels of each pixel by [outputs, inputs]."""
+    made = nn.Conv2d(matrix.shape[1], matrix.shape[0], 1, bias=False)
+    made.weight = nn.Parameter(matrix[:, :, None, None].clone(), requires_grad=False)
+    return made
+
+
+def _each_channel(factor: Tensor) -> nn.Conv2d:
+    """Return the convolution that multiplies each channel by its factor: float32 [channels]."""
+    made = nn.Conv2d(len(factor), len(factor), 1, groups=len(factor), bias=False)
+    made.weight = nn.Parameter(factor[:, None, None, None].clone(), requires_grad=False)
+    return made
 
 
 def _falling(slope: Tensor) -> list[int]:
@@ -75,27 +121,33 @@ def _falling(slope: Tensor) -> list[int]:
 
 def _with_negatives(conv: nn.Conv2d, channels: list[int]) -> nn.Conv2d:
     """Return a convolution that gives some of its channels again, with the sign turned."""
-    count = conv.out_channels + len(channels)
-    made = nn.Conv2d(conv.in_channels, count, conv.kernel_size)  # type: ignore[arg-type]
     assert conv.bias is not None
-    with torch.no_grad():
-        made.weight.copy_(torch.cat([conv.weight, -conv.weight[channels]]))
-        made.bias.copy_(torch.cat([conv.bias, -conv.bias[channels]]))  # type: ignore[union-attr]
+    return _convolution(
+        torch.cat([conv.weight, -conv.weight[channels]]),
+        torch.cat([conv.bias, -conv.bias[channels]]),
+    )
+
+
+def _with_more_inputs(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+    """Return a convolution of more channels, of which it does not use the last ones."""
+    assert conv.bias is not None
+    more = channels - conv.in_channels
+    return _convolution(functional.pad(conv.weight, (0, 0, 0, 0, 0, more)), conv.bias)
+
+
+def _with_more_outputs(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+    """Return a convolution of more channels, of which the last ones are 0."""
+    assert conv.bias is not None
+    more = channels - conv.out_channels
+    weight = functional.pad(conv.weight, (0, 0, 0, 0, 0, 0, 0, more))
+    return _convolution(weight, functional.pad(conv.bias, (0, more)))
+
+
+def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    made = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:])  # type: ignore[arg-type]
+    made.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    made.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
     return made
-
-
-class _SecondOfTwo(nn.Module):
-    """Probability of the second of two classes: logits [batch, 2, ...] to [batch, ...]."""
-
-    def forward(self, logits: Tensor) -> Tensor:
-        return torch.softmax(logits, dim=1)[:, 1]
-
-
-class _Sigmoid(nn.Module):
-    """The same from the difference of the two: [batch, 1, ...] to [batch, ...]."""
-
-    def forward(self, logit: Tensor) -> Tensor:
-        return torch.sigmoid(logit)[:, 0]
 
 
 class PNet(_Stage):
@@ -112,10 +164,10 @@ class PNet(_Stage):
         self.prelu3 = nn.PReLU(32)
         self.conv4_1 = nn.Conv2d(32, 2, 1)
         self.conv4_2 = nn.Conv2d(32, 4, 1)
-        self.probability: nn.Module = _SecondOfTwo()
+        self.heads: nn.Module = _PHeads(self.conv4_2, self.conv4_1)
 
     def for_cpu(self) -> None:
-        """Also pool before PReLU, and take the sigmoid of the logits' difference for the softmax.
+        """Also pool before PReLU, and ask both heads at once, the logits as their difference.
 
         The maps of large pictures do not fit the processor's caches: each pass over them counts.
         """
@@ -124,14 +176,11 @@ class PNet(_Stage):
         assert isinstance(pool, nn.MaxPool2d)
         slope = prelu.weight.detach()
         self.conv1 = _with_negatives(self.conv1, _falling(slope))
-        self.pool1 = _PooledPReLU(slope, pool)
+        self.pool1 = _PooledPReLU(slope, pool, CHANNEL_BLOCK)
         self.prelu1 = nn.Identity()
+        self.conv2 = _with_more_inputs(self.conv2, CHANNEL_BLOCK)
         super().for_cpu()
-        difference = nn.Conv2d(32, 1, 1)
-        with torch.no_grad():
-            for own, both in zip(difference.parameters(), self.conv4_1.parameters(), strict=True):
-                own.copy_(both[1:] - both[:1])
-        self.conv4_1, self.probability = difference, _Sigmoid()
+        self.heads = _JoinedPHeads(self.conv4_2, self.conv4_1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return box offsets [batch, 4, rows, columns] and face probability [batch, rows, columns].
@@ -142,7 +191,37 @@ class PNet(_Stage):
         x = self.pool1(self.prelu1(self.conv1(image)))
         x = self.prelu2(self.conv2(x))
         x = self.prelu3(self.conv3(x))
-        return self.conv4_2(x), self.probability(self.conv4_1(x))
+        box, face = self.heads(x)
+        return box, face
+
+
+class _PHeads(nn.Module):
+    """P-Net's two answers, from the last maps."""
+
+    def __init__(self, box: nn.Conv2d, face: nn.Conv2d) -> None:
+        super().__init__()
+        self._asked = (box, face)  # a tuple: their parameters keep their names
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        box, face = (conv(x) for conv in self._asked)
+        return box, torch.softmax(face, dim=1)[:, 1]
+
+
+class _JoinedPHeads(nn.Module):
+    """The same from one convolution: a softmax of two is the sigmoid of their difference."""
+
+    def __init__(self, box: nn.Conv2d, face: nn.Conv2d) -> None:
+        super().__init__()
+        assert box.bias is not None
+        assert face.bias is not None
+        self.conv = _convolution(
+            torch.cat([box.weight, face.weight[1:] - face.weight[:1]]),
+            torch.cat([box.bias, face.bias[1:] - face.bias[:1]]),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.conv(x)
+        return x[:, :4], torch.sigmoid(x[:, 4])
 
 
 class RNet(_Stage):
@@ -162,6 +241,17 @@ class RNet(_Stage):
         self.prelu4 = nn.PReLU(128)
         self.dense5_1 = nn.Linear(128, 2)
         self.dense5_2 = nn.Linear(128, 4)
+        self.flatten: nn.Module = _ColumnsFirst()
+
+    def for_cpu(self) -> None:
+        """Also fill the first maps up to whole blocks of channels, and flatten as they lie."""
+        slope = self.prelu1.weight.detach()
+        self.conv1 = _with_more_outputs(self.conv1, 2 * CHANNEL_BLOCK)
+        self.prelu1 = nn.PReLU(2 * CHANNEL_BLOCK)
+        self.prelu1.weight.data = functional.pad(slope, (0, 2 * CHANNEL_BLOCK - len(slope)))
+        self.conv2 = _with_more_inputs(self.conv2, 2 * CHANNEL_BLOCK)
+        super().for_cpu()
+        self.dense4, self.flatten = _rows_first(self.dense4, 64, 3), nn.Flatten()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return box offsets [batch, 4] and face probability [batch, 1].
@@ -172,7 +262,7 @@ class RNet(_Stage):
         x = self.pool1(self.prelu1(self.conv1(image)))
         x = self.pool2(self.prelu2(self.conv2(x)))
         x = self.prelu3(self.conv3(x))
-        x = self.prelu4(self.dense4(_columns_first(x)))
+        x = self.prelu4(self.dense4(self.flatten(x)))
         return self.dense5_2(x), torch.softmax(self.dense5_1(x), dim=1)[:, 1:]
 
 
@@ -197,6 +287,12 @@ class ONet(_Stage):
         self.dense6_1 = nn.Linear(256, 2)
         self.dense6_2 = nn.Linear(256, 4)
         self.dense6_3 = nn.Linear(256, 10)
+        self.flatten: nn.Module = _ColumnsFirst()
+
+    def for_cpu(self) -> None:
+        """Also flatten the maps as they lie."""
+        super().for_cpu()
+        self.dense5, self.flatten = _rows_first(self.dense5, 128, 3), nn.Flatten()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return box offsets [batch, 4], face probability [batch, 1], landmarks [batch, 10].
@@ -210,11 +306,22 @@ class ONet(_Stage):
         x = self.pool2(self.prelu2(self.conv2(x)))
         x = self.pool3(self.prelu3(self.conv3(x)))
         x = self.prelu4(self.conv4(x))
-        x = self.prelu5(self.dense5(_columns_first(x)))
+        x = self.prelu5(self.dense5(self.flatten(x)))
         face = torch.softmax(self.dense6_1(x), dim=1)[:, 1:]
         return self.dense6_2(x), face, self.dense6_3(x)
 
 
-def _columns_first(x: Tensor) -> Tensor:
-    # [batch, channels, rows, columns] -> [batch, columns * rows * channels], as Caffe laid it out
-    return x.permute(0, 3, 2, 1).flatten(1)
+class _ColumnsFirst(nn.Module):
+    """[batch, channels, rows, columns] to [batch, columns * rows * channels], as Caffe laid it out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 2, 1).flatten(1)
+
+
+def _rows_first(dense: nn.Linear, channels: int, side: int) -> nn.Linear:
+    """Return a layer after `_ColumnsFirst` that takes [batch, channels * rows * columns] instead."""
+    made = nn.Linear(dense.in_features, dense.out_features)
+    weight = dense.weight.detach().reshape(-1, side, side, channels)  # [out, columns, rows, ...]
+    made.weight = nn.Parameter(weight.permute(0, 3, 2, 1).flatten(1), requires_grad=False)
+    made.bias = dense.bias
+    return made
