@@ -66,8 +66,14 @@ class Decoder(Protocol):
         """
         ...
 
-    def pictures(self, images: Sequence[bytes], limits: Limits) -> list[Pixels | InputError]:
-        """Return each encoded picture's pixels, uint8 [height, width, 3], RGB; or what is wrong."""
+    def ahead(
+        self, images: Sequence[bytes], limits: Limits
+    ) -> contextlib.AbstractContextManager[Iterator[Pixels | InputError]]:
+        """Give each encoded picture's pixels, uint8 [height, width, 3], RGB, or what is wrong.
+
+        They come in order, and are decoded while the caller works on those before. No other call
+        until the block ends.
+        """
         ...
 
     def close(self) -> None:
@@ -89,8 +95,11 @@ class LocalDecoder:
 
         return MediaReader(data, limits, sampling)
 
-    def pictures(self, images: Sequence[bytes], limits: Limits) -> list[Pixels | InputError]:
-        return [_tried(decode_image, image, limits) for image in images]
+    @contextlib.contextmanager
+    def ahead(
+        self, images: Sequence[bytes], limits: Limits
+    ) -> Iterator[Iterator[Pixels | InputError]]:
+        yield (_tried(decode_image, image, limits) for image in images)
 
     def close(self) -> None:
         pass
@@ -129,49 +138,20 @@ class DecoderProcess:
             self._lock.release()
             raise
 
-    def pictures(self, images: Sequence[bytes], limits: Limits) -> list[Pixels | InputError]:
+    @contextlib.contextmanager
+    def ahead(
+        self, images: Sequence[bytes], limits: Limits
+    ) -> Iterator[Iterator[Pixels | InputError]]:
         checked = [_tried(check_image, image, limits) for image in images]
         pairs = zip(images, checked, strict=True)
         usable = [
             _Picture(image, size) for image, size in pairs if not isinstance(size, InputError)
         ]
-        with self._lock:
-            decoded = iter(list(self._decoded(usable, limits)))
-        return [size if isinstance(size, InputError) else next(decoded) for size in checked]
-
-    def _decoded(
-        self, pictures: Sequence["_Picture"], limits: Limits
-    ) -> Iterator[Pixels | InputError]:
-        """Yield each picture; after one that kills the child, a new child takes the rest."""
-        done = 0
-        while done < len(pictures):
-            some = _at_once(pictures[done:])
-            sizes = [[len(each.encoded), each.room_bytes] for each in some]
-            job = {"limits": asdict(limits), "pictures": sizes}
-            room_bytes = sum(each.room_bytes for each in some)
-            try:
-                child = self._living()
-                memory = child.start_shared(
-                    job, *(each.encoded for each in some), room_bytes=room_bytes
-                )
-            except ChildError as error:
-                done += 1
-                yield InputError("undecodable", f"image: the decoder died ({error})")
-                continue
-            start = sum(len(each.encoded) for each in some)
-            for each in some:
-                done += 1
-                try:
-                    header, _ = _received(child, "image", self._stall_s, never)
-                except InputError as error:
-                    yield error
-                    if not child.alive:
-                        break
-                else:
-                    yield _taken(memory, start, header["shape"])
-                start += each.room_bytes
-            if len(memory) > _KEPT_BYTES:
-                child.forget_shared()
+        with (
+            self._lock,
+            contextlib.closing(_Ahead(usable, limits, self._living, self._stall_s)) as decoded,
+        ):
+            yield (size if isinstance(size, InputError) else next(decoded) for size in checked)
 
     def _living(self) -> Child:
         """Return the child, a new one where the last has died."""
@@ -208,6 +188,76 @@ def _at_once(pictures: Sequence[_Picture]) -> Sequence[_Picture]:
             break
         count += 1
     return pictures[:count]
+
+
+class _Ahead:
+    """The pixels of pictures, in order; the child decodes while they are taken.
+
+    A picture that kills the child loses itself only: a new child takes the rest.
+
+    Args:
+        living: gives the child, a new one where the last has died.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[_Picture],
+        limits: Limits,
+        living: Callable[[], Child],
+        stall_s: float,
+    ) -> None:
+        self._waiting = list(pictures)
+        self._limits = asdict(limits)
+        self._living = living
+        self._stall_s = stall_s
+        self._handed: list[_Picture] = []  # to the child, and not yet taken
+        if pictures:
+            with contextlib.suppress(ChildError):  # `__next__` tries again
+                self._hand_over()
+
+    def __iter__(self) -> "_Ahead":
+        return self
+
+    def __next__(self) -> Pixels | InputError:
+        if not self._handed:
+            if not self._waiting:
+                raise StopIteration
+            try:
+                self._hand_over()
+            except ChildError as error:
+                self._waiting.pop(0)
+                return InputError("undecodable", f"image: the decoder died ({error})")
+        picture = self._handed.pop(0)
+        try:
+            header, _ = _received(self._child, "image", self._stall_s, never)
+        except InputError as error:
+            if not self._child.alive:
+                self._waiting, self._handed = self._handed + self._waiting, []
+            return error
+        else:
+            return _taken(self._memory, self._start, header["shape"])
+        finally:
+            self._start += picture.room_bytes
+            if not self._handed and len(self._memory) > _KEPT_BYTES:
+                self._child.forget_shared()
+
+    def _hand_over(self) -> None:
+        some = _at_once(self._waiting)
+        sizes = [[len(each.encoded), each.room_bytes] for each in some]
+        job = {"limits": self._limits, "pictures": sizes}
+        self._child = self._living()
+        self._memory = self._child.start_shared(
+            job,
+            *(each.encoded for each in some),
+            room_bytes=sum(each.room_bytes for each in some),
+        )
+        self._start = sum(len(each.encoded) for each in some)  # where the next one's pixels lie
+        self._handed, self._waiting = list(some), self._waiting[len(some) :]
+
+    def close(self) -> None:
+        """End the child if it has more to say: that would be taken for answers to the next job."""
+        if self._handed:
+            self._child.kill()
 
 
 def _taken(memory: mmap.mmap, start: int, shape: Sequence[int]) -> Pixels:

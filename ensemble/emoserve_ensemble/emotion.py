@@ -30,41 +30,47 @@ def analyze_moments(given: Sequence[Given], tools: Tools) -> list[Fused | InputE
 
     All pictures, windows and texts of the batch reach each network together.
     """
-    faces = _faces(given, tools)
-    sounds, words = _sounds_and_words(given, tools)
-    parts = [_moment(*row) for row in zip(faces, sounds, words, strict=True)]
+    missing = Absent("not given")
+    sounds = [speech.windows_or_error(m.audio, tools) if m.audio else missing for m in given]
+    words = [text.text_or_error(m.text, tools) if m.text else missing for m in given]
+    images = [image for moment in given for image in moment.images if image]
+    with tools.decoder.ahead(images, tools.limits) as decoded:
+        heard, read = _heard_and_read(sounds, words, tools)  # meanwhile
+        pictures = list(decoded)
+    faces = _faces(given, face.analyze_decoded(pictures, tools.networks))
+    parts = [_moment(*row) for row in zip(faces, heard, read, strict=True)]
     moments = [part for part in parts if isinstance(part, Moment)]
     fused = iter(fuse(moments, tools.networks))
     return [part if isinstance(part, InputError) else next(fused) for part in parts]
 
 
-def _faces(given: Sequence[Given], tools: Tools) -> list[Part]:
-    images = [image for moment in given for image in moment.images if image]
-    analyzed = iter(face.analyze_images(images, tools) if images else [])
+def _faces(given: Sequence[Given], seen: Sequence[face.Faces | InputError]) -> list[Part]:
+    analyzed = iter(seen)
     parts: list[Part] = []
     for moment in given:
         mine = [next(analyzed) for image in moment.images if image]
         broken = [item for item in mine if isinstance(item, InputError)]
-        seen = [item for item in mine if not isinstance(item, InputError)]
+        good = [item for item in mine if not isinstance(item, InputError)]
         if broken:
             parts.append(broken[0])
         else:
-            parts.append(face.pooled_faces(seen) if seen else Absent("not given"))
+            parts.append(face.pooled_faces(good) if good else Absent("not given"))
     return parts
 
 
-def _sounds_and_words(given: Sequence[Given], tools: Tools) -> tuple[list[Part], list[Part]]:
+def _heard_and_read(
+    sounds: Sequence[speech.Windows | Absent | InputError],
+    words: Sequence[str | Absent | InputError],
+    tools: Tools,
+) -> tuple[list[Part], list[Part]]:
     """Ask the speech and the text network at the same time."""
-    missing = Absent("not given")
-    sounds = [speech.windows_or_error(m.audio, tools) if m.audio else missing for m in given]
-    words = [text.text_or_error(m.text, tools) if m.text else missing for m in given]
-    heard = [item for item in sounds if isinstance(item, speech.Windows)]
-    read = [item for item in words if isinstance(item, str)]
-    of_speech = speech.speech_questions(heard)
-    of_text = text.text_questions(read, tools)
+    cut = [item for item in sounds if isinstance(item, speech.Windows)]
+    texts = [item for item in words if isinstance(item, str)]
+    of_speech = speech.speech_questions(cut)
+    of_text = text.text_questions(texts, tools)
     got = ask_many(tools.networks, [*of_speech, *of_text.questions])
-    spoken = iter(speech.spoken(heard, got[: len(of_speech)], tools.networks))
-    written = iter(text.sentences(read, of_text, got[len(of_speech) :], tools.networks))
+    spoken = iter(speech.spoken(cut, got[: len(of_speech)], tools.networks))
+    written = iter(text.sentences(texts, of_text, got[len(of_speech) :], tools.networks))
     return (
         [next(spoken).evidence() if isinstance(item, speech.Windows) else item for item in sounds],
         [next(written).evidence("given") if isinstance(item, str) else item for item in words],

@@ -163,11 +163,20 @@ def analyze_pictures(
     return [Faces(*row) for row in rows]
 
 
+def analyze_decoded(
+    decoded: Sequence[Pixels | InputError],
+    networks: Networks,
+    settings: DetectorSettings | None = None,
+) -> list[Faces | InputError]:
+    """Return the faces of each picture that could be decoded; in order."""
+    pictures = [picture for picture in decoded if not isinstance(picture, InputError)]
+    analyzed = iter(analyze_pictures(pictures, networks, settings) if pictures else [])
+    return [item if isinstance(item, InputError) else next(analyzed) for item in decoded]
+
+
 def analyze_images(
     images: Sequence[bytes], tools: Tools, settings: DetectorSettings | None = None
 ) -> list[Faces | InputError]:
     """Return the faces of each encoded picture, or why it cannot be used; in order."""
-    decoded = tools.decoder.pictures(images, tools.limits)
-    pictures = [picture for picture in decoded if not isinstance(picture, InputError)]
-    analyzed = iter(analyze_pictures(pictures, tools.networks, settings) if pictures else [])
-    return [item if isinstance(item, InputError) else next(analyzed) for item in decoded]
+    with tools.decoder.ahead(images, tools.limits) as decoded:
+        return analyze_decoded(list(decoded), tools.networks, settings)

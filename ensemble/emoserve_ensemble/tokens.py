@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tokenizers import Tokenizer as WordPieces
 
 from emoserve_ensemble.arrays import Tensor
 
@@ -63,6 +62,8 @@ class Tokenizer:
         Raises:
             ValueError: the text is no tokenizer.
         """
+        from tokenizers import Tokenizer as WordPieces  # not for steps without text: 3 MB
+
         text = json.decode("utf-8") if isinstance(json, bytes) else json
         try:
             self._pieces = WordPieces.from_str(text)

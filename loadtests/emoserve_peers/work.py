@@ -96,8 +96,8 @@ class Work:
     def __init__(self, pipeline: str, networks: Networks, repository: Path) -> None:
         cv2.setNumThreads(1)  # a worker per core
         self._analyze = ANALYZE[pipeline][0]
-        folder = newest_version(repository / "text_tokens", "tokenizer.json")
-        self._tools = Tools(networks, Tokenizer.from_file(folder / "tokenizer.json"))
+        reads_text = "text_net" in ANALYZE[pipeline][1]
+        self._tools = Tools(networks, _tokenizer(repository) if reads_text else None)
         self._models = {"models": dict(networks.versions)}
 
     def __call__(self, bodies: Sequence[bytes]) -> list[bytes]:
@@ -110,6 +110,11 @@ class Work:
             )
             for item in self._analyze(bodies, self._tools)
         ]
+
+
+def _tokenizer(repository: Path) -> Tokenizer:
+    folder = newest_version(repository / "text_tokens", "tokenizer.json")
+    return Tokenizer.from_file(folder / "tokenizer.json")
 
 
 def work_of_environment() -> Work:

@@ -1,15 +1,18 @@
 """The decoder in a process of its own gives what the one in this process gives, and may die."""
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from emoserve_ensemble.decoder import DecoderProcess, LocalDecoder
+from emoserve_ensemble.arrays import Pixels
+from emoserve_ensemble.decoder import Decoder, DecoderProcess, LocalDecoder
 from emoserve_ensemble.errors import CallerGoneError, InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.media import Frame, Sampling, Sound
@@ -107,10 +110,37 @@ def test_an_abandoned_clip_stops_the_work(decoder, mp4, wav) -> None:
     assert heard(decoder, wav(TONE)) == 32_000
 
 
+def pictures(decoder: Decoder, images: Sequence[bytes]) -> list[Pixels | InputError]:
+    with decoder.ahead(images, Limits()) as decoded:
+        return list(decoded)
+
+
+def test_pictures_are_decoded_while_those_before_are_worked_on(decoder, png) -> None:
+    drawn = np.random.default_rng(3).integers(0, 256, (4, 480, 640, 3), np.uint8)
+    with decoder.ahead([png(pixels) for pixels in drawn], Limits()) as decoded:
+        first = next(decoded)
+        time.sleep(1.0)
+        os.kill(decoder._child.pid, signal.SIGSTOP)
+        np.testing.assert_array_equal([first, *decoded], drawn)
+    os.kill(decoder._child.pid, signal.SIGCONT)
+
+
+def test_pictures_that_nobody_takes_do_not_reach_the_next_caller(decoder, png) -> None:
+    drawn = np.random.default_rng(4).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    images = [png(pixels) for pixels in drawn]
+    with (
+        contextlib.suppress(ZeroDivisionError),
+        decoder.ahead(images, Limits()) as decoded,
+    ):
+        next(decoded)
+        raise ZeroDivisionError
+    np.testing.assert_array_equal(pictures(decoder, images[2:]), drawn[2:])
+
+
 def test_both_decoders_give_the_same_pictures(decoder, png) -> None:
     drawn = np.random.default_rng(0).integers(0, 256, (2, 480, 640, 3), np.uint8)
     for each in (LocalDecoder(), decoder):
-        decoded = each.pictures([png(pixels) for pixels in drawn], Limits())
+        decoded = pictures(each, [png(pixels) for pixels in drawn])
         np.testing.assert_array_equal(decoded, drawn)
 
 
@@ -119,12 +149,12 @@ def test_pictures_outlive_the_memory_that_they_came_in(
 ) -> None:
     drawn = np.random.default_rng(1).integers(0, 256, (3, 64, 48, 3), np.uint8)
     wide = np.random.default_rng(2).integers(0, 256, (300, 400, 3), np.uint8)
-    first = decoder.pictures([png(drawn[0])], Limits())
-    grown = decoder.pictures([png(wide), png(drawn[1])], Limits())
+    first = pictures(decoder, [png(drawn[0])])
+    grown = pictures(decoder, [png(wide), png(drawn[1])])
     monkeypatch.setattr("emoserve_ensemble.decoder._KEPT_BYTES", 1000)
-    again = decoder.pictures([png(drawn[2])], Limits())
+    again = pictures(decoder, [png(drawn[2])])
     assert decoder._child._shared is None
-    last = decoder.pictures([png(wide)], Limits())
+    last = pictures(decoder, [png(wide)])
     for found, wanted in zip(
         [*first, *grown, *again, *last], [drawn[0], wide, *drawn[1:], wide], strict=True
     ):
@@ -133,11 +163,11 @@ def test_pictures_outlive_the_memory_that_they_came_in(
 
 def test_a_broken_picture_is_refused_and_the_child_lives_on(decoder, png) -> None:
     data = png(np.zeros((64, 64, 3), np.uint8))
-    decoder.pictures([data], Limits())
+    pictures(decoder, [data])
     child = decoder._child.pid
     images = [b"", data, b"GIF89a", data[:40], data[:60], data]
     for each in (LocalDecoder(), decoder):
-        answers = each.pictures(images, Limits())
+        answers = pictures(each, images)
         reasons = [getattr(answer, "reason", "fine") for answer in answers]
         assert reasons == ["empty", "fine", "unsupported", "undecodable", "undecodable", "fine"]
     assert decoder._child.pid == child
@@ -146,10 +176,10 @@ def test_a_broken_picture_is_refused_and_the_child_lives_on(decoder, png) -> Non
 def test_a_crash_loses_one_picture_only(decoder, png) -> None:
     shapes = [(64 + side, 64, 3) for side in range(70)]  # more than are handed over at once
     images = [png(np.zeros(shape, np.uint8)) for shape in shapes]
-    decoder.pictures(images[:1], Limits())
+    pictures(decoder, images[:1])
     child = decoder._child.pid
     os.kill(child, signal.SIGSTOP)  # so that it is still at work when it dies
     threading.Timer(0.3, os.kill, (child, signal.SIGKILL)).start()
-    lost, *rest = decoder.pictures(images, Limits())
+    lost, *rest = pictures(decoder, images)
     assert lost.message == "image: the decoder crashed on it"
     assert [picture.shape for picture in rest] == shapes[1:]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -184,6 +185,7 @@ def test_bad_media_in_flight_does_not_touch_others(grpc_client: EmotionClient, m
 
 def test_the_steps_metrics_count(grpc_client: EmotionClient, triton, media) -> None:
     def read() -> dict[str, float]:
+        time.sleep(2)  # steps tell Triton once a second what they counted
         lines = httpx.get(triton.metrics_url).text.splitlines()
         found = (re.match(r"(emoserve_\w+\{[^}]*\}) (\S+)", line) for line in lines)
         return {match[1]: float(match[2]) for match in found if match}

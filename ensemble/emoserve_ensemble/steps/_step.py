@@ -1,7 +1,8 @@
 """What all steps share: reading the config, taking a batch apart, putting the answers together."""
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -146,15 +147,26 @@ class Step(Generic[Member, Answer]):
         done. None stands for an answer that was sent.
         """
         decoded = [self.decode(request) for request in requests]
-        *early, last = self._portions(decoded)
-        for portion in early:
-            for request, response in zip(
-                requests[portion], self._responses(requests[portion], decoded[portion]), strict=True
-            ):
+        portions = self._portions(decoded)
+        answers: list[Any] = []
+        for portion, rows in zip(portions, self._rows([decoded[p] for p in portions]), strict=True):
+            pairs = list(zip(requests[portion], rows, strict=True))
+            responses = [self._response(request, row) for request, row in pairs]
+            if portion is portions[-1]:
+                answers += responses
+                continue
+            for (request, _), response in zip(pairs, responses, strict=True):
                 request.get_response_sender().send(
                     response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
                 )
-        return [None] * last.start + self._responses(requests[last], decoded[last])
+                answers.append(None)
+        return answers
+
+    def predict_portions(
+        self, portions: Sequence[Sequence[Member]]
+    ) -> Iterator[Sequence[Answer | InputError]]:
+        """Yield the answers of one portion after the other."""
+        return map(self.predict, portions)
 
     def _portions(self, decoded: Sequence[Sequence[Member]]) -> list[slice]:
         """Return the requests that are worked off together, in order."""
@@ -167,13 +179,32 @@ class Step(Generic[Member, Answer]):
             filled += share
         return [slice(*ends) for ends in zip(starts, [*starts[1:], len(decoded)], strict=True)]
 
-    def _responses(self, requests: Sequence[Any], decoded: Sequence[Sequence[Member]]) -> list[Any]:
-        try:
-            predicted = iter(self.predict([member for members in decoded for member in members]))
-            rows = [[next(predicted) for _ in members] for members in decoded]
-        except Exception:  # noqa: BLE001  the Triton boundary: find the one at fault, answer the others
-            rows = [self._alone(members) for members in decoded]
-        return [self._response(request, row) for request, row in zip(requests, rows, strict=True)]
+    def _rows(
+        self, portions: Sequence[Sequence[Sequence[Member]]]
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield the answers of each portion's requests; what failed for a request stands for them.
+
+        Args:
+            portions: [portions][requests][members].
+        """
+        done = 0
+        while done < len(portions):
+            rest = [[one for members in portion for one in members] for portion in portions[done:]]
+            with contextlib.ExitStack() as stack:
+                predicted = self.predict_portions(rest)
+                if isinstance(predicted, Generator):
+                    stack.callback(predicted.close)
+                try:
+                    for portion in portions[done:]:
+                        answers = iter(next(predicted))
+                        rows = [[next(answers) for _ in members] for members in portion]
+                        done += 1
+                        yield rows
+                    return
+                except Exception:  # noqa: BLE001  the Triton boundary: find the one at fault, answer the others
+                    failed_portion = portions[done]
+            done += 1
+            yield [self._alone(members) for members in failed_portion]
 
     def _alone(self, members: Sequence[Member]) -> list[Any]:
         try:

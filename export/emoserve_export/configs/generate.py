@@ -171,5 +171,6 @@ def config_text(config: pb.ModelConfig) -> str:
 def adapter_text(step: Step) -> str:
     """Return `1/model.py` of a step."""
     what = '"""Triton loads this file; the step itself is in `emoserve_ensemble.steps`."""'
-    line = f"from emoserve_ensemble.steps import {step.adapter} as TritonPythonModel  # noqa: F401"
+    module, name = step.adapter.split(".")
+    line = f"from emoserve_ensemble.steps.{module} import {name} as TritonPythonModel  # noqa: F401"
     return f"{what}\n\n{line}\n"

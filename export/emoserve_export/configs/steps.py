@@ -17,7 +17,7 @@ class Step:
     """A Triton model of the Python backend.
 
     Attributes:
-        adapter: the class of `emoserve_ensemble.steps` that answers.
+        adapter: the module and class of `emoserve_ensemble.steps` that answers.
         networks: the networks it asks in process (profile cpu) or through Triton (gpu).
         decoupled: answers one request with several responses.
         files: files in its version folder, which the export puts there.
@@ -48,7 +48,7 @@ _ALL_NETWORKS = (*_FACE_NETWORKS, "speech_net", "text_net", "fusion_net")
 
 FACE = Step(
     "face",
-    "Face",
+    "face.Face",
     (_bytes("image"),),
     (
         _bytes("answer"),
@@ -57,12 +57,12 @@ FACE = Step(
         _floats("emotion", "faces", classes=7),
         _floats("embedding", "faces", embedding=128),
     ),
-    Serving(max_batch_size=32, preferred_batch_size=12, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=8, instances=2),
     _FACE_NETWORKS,
 )
 SPEECH = Step(
     "speech",
-    "Speech",
+    "speech.Speech",
     (_bytes("audio"),),
     (_bytes("answer"), _floats("emotion", classes=7), _floats("embedding", embedding=128)),
     Serving(max_batch_size=32, preferred_batch_size=4, instances=2),
@@ -70,7 +70,7 @@ SPEECH = Step(
 )
 TEXT = Step(
     "text",
-    "Text",
+    "text.Text",
     (_bytes("text"),),
     (
         _bytes("answer"),
@@ -83,7 +83,7 @@ TEXT = Step(
 )
 EMOTION = Step(
     "emotion",
-    "Emotion",
+    "emotion.Emotion",
     (
         Tensor("images", "bytes", axes("batch", "images"), optional=True),
         _bytes("audio", optional=True),
@@ -100,7 +100,7 @@ EMOTION = Step(
 )
 VIDEO = Step(
     "video",
-    "Video",
+    "video.Video",
     tuple(
         _bytes(name, optional=True, batched=False)
         for name in ("media", "media_base64", "transcript", "options")
@@ -112,14 +112,14 @@ VIDEO = Step(
 )
 TRANSCRIBE = Step(
     "transcribe",
-    "Transcribe",
+    "transcribe.Transcribe",
     (_bytes("audio"),),
     (_bytes("answer"),),
     networks=("voice_net",),
 )
 FACE_DETECT = Step(
     "face_detect",
-    "FaceDetect",
+    "face.FaceDetect",
     (_bytes("image"),),
     (
         _COUNT,
@@ -131,7 +131,7 @@ FACE_DETECT = Step(
 )
 SPEECH_FEATURES = Step(
     "speech_features",
-    "SpeechFeatures",
+    "speech.SpeechFeatures",
     (_bytes("audio"),),
     (
         _COUNT,
@@ -142,7 +142,7 @@ SPEECH_FEATURES = Step(
 )
 TEXT_TOKENS = Step(
     "text_tokens",
-    "TextTokens",
+    "text.TextTokens",
     (_bytes("text"),),
     (
         Tensor("input_ids", "int64", axes("batch", "tokens")),
@@ -152,7 +152,7 @@ TEXT_TOKENS = Step(
 )
 TEXT_ANSWER = Step(
     "text_answer",
-    "TextAnswer",
+    "text.TextAnswer",
     (_floats("emotion", classes=7), _floats("sentiment", classes=3)),
     (_bytes("answer"), _floats("emotion", classes=7), _floats("sentiment", classes=3)),
 )

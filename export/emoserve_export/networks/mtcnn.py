@@ -45,11 +45,11 @@ class _DensePReLU(nn.Module):
 
 
 class _MapPReLU(nn.Module):
-    """The same of maps [batch, channels, rows, columns], as convolutions with kernels of one pixel.
+    """The same of maps [batch, channels, rows, columns], as convolutions of one pixel.
 
-    ONNX Runtime keeps the values between convolutions in blocks of 16 channels. It adds and clips in
-    that order as part of a convolution, while any other operator makes it copy all values to the
-    plain order and back, which took as long as the convolutions.
+    Between convolutions ONNX Runtime keeps values in blocks of 16 channels. It adds and clips them
+    there as part of a convolution; any other operator makes it copy all values to the plain order
+    and back.
 
     Args:
         slope: float32 [channels].
@@ -312,14 +312,14 @@ class ONet(_Stage):
 
 
 class _ColumnsFirst(nn.Module):
-    """[batch, channels, rows, columns] to [batch, columns * rows * channels], as Caffe laid it out."""
+    """[batch, channels, rows, columns] to [batch, columns * rows * channels], Caffe's order."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.permute(0, 3, 2, 1).flatten(1)
 
 
 def _rows_first(dense: nn.Linear, channels: int, side: int) -> nn.Linear:
-    """Return a layer after `_ColumnsFirst` that takes [batch, channels * rows * columns] instead."""
+    """Return a layer after `_ColumnsFirst` for [batch, channels * rows * columns] instead."""
     made = nn.Linear(dense.in_features, dense.out_features)
     weight = dense.weight.detach().reshape(-1, side, side, channels)  # [out, columns, rows, ...]
     made.weight = nn.Parameter(weight.permute(0, 3, 2, 1).flatten(1), requires_grad=False)
