@@ -1,6 +1,7 @@
 """A child process that works on what it is given: it may crash, hang or be stopped without harm.
 
-The child is a module with one argument, the number of its end of a socket (`serve` is its loop).
+The child is a module whose first argument is the number of its end of a socket (`serve` is its
+loop).
 Data goes over as a memory file, or lies in memory that both share, with room for what comes of it;
 messages come back over the socket: no pickle, no temporary files.
 """
@@ -50,14 +51,15 @@ class Child:
 
     Args:
         module: what `python -m` runs.
+        arguments: what it gets after the number of its socket.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self._socket, theirs = socket.socketpair()
         self._shared: mmap.mmap | None = None
         python = sys.executable or shutil.which("python3") or "python3"
         self._process = subprocess.Popen(
-            [python, "-m", module, str(theirs.fileno())],
+            [python, "-m", module, str(theirs.fileno()), *arguments],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )

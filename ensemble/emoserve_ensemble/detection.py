@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from emoserve_ensemble.arrays import Floats, Pixels, Tensor
+from emoserve_ensemble.faces import FoundFaces
 from emoserve_ensemble.networks import Networks, Question, ask, ask_many
 
 PYRAMID_FACTOR = 0.709  # area halves from one level to the next
@@ -39,24 +40,6 @@ class DetectorSettings:
     min_face_px: float = 24.0
     thresholds: tuple[float, float, float] = (0.7, 0.7, 0.9)
     border: float = 0.1
-
-
-@dataclass(frozen=True)
-class FoundFaces:
-    """Faces of one picture, the most confident first.
-
-    Attributes:
-        boxes: float32 [faces, 4], left, top, right, bottom in the picture's own pixels.
-        detection: float32 [faces], probability of being a face.
-        landmarks: float32 [faces, 5, 2], x and y of both eyes, nose, both mouth corners, pixels.
-    """
-
-    boxes: Floats
-    detection: Floats
-    landmarks: Floats
-
-    def __len__(self) -> int:
-        return len(self.boxes)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from emoserve_ensemble import face, fusion, speech, text
+from emoserve_ensemble import face, faces, fusion, speech, text
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.fusion import Absent, Evidence, Fused, Moment, fuse
 from emoserve_ensemble.networks import ask_many
 from emoserve_ensemble.tools import Tools
 
-NETWORKS = (*face.NETWORKS, *speech.NETWORKS, *text.NETWORKS, *fusion.NETWORKS)
+NETWORKS = (*faces.NETWORKS, *speech.NETWORKS, *text.NETWORKS, *fusion.NETWORKS)
 
 
 Part: TypeAlias = Evidence | Absent | InputError
@@ -37,14 +37,14 @@ def analyze_moments(given: Sequence[Given], tools: Tools) -> list[Fused | InputE
     with tools.decoder.ahead(images, tools.limits) as decoded:
         heard, read = _heard_and_read(sounds, words, tools)  # meanwhile
         pictures = list(decoded)
-    faces = _faces(given, face.analyze_decoded(pictures, tools.networks))
-    parts = [_moment(*row) for row in zip(faces, heard, read, strict=True)]
+    seen = _faces(given, face.analyze_decoded(pictures, tools.networks))
+    parts = [_moment(*row) for row in zip(seen, heard, read, strict=True)]
     moments = [part for part in parts if isinstance(part, Moment)]
     fused = iter(fuse(moments, tools.networks))
     return [part if isinstance(part, InputError) else next(fused) for part in parts]
 
 
-def _faces(given: Sequence[Given], seen: Sequence[face.Faces | InputError]) -> list[Part]:
+def _faces(given: Sequence[Given], seen: Sequence[faces.Faces | InputError]) -> list[Part]:
     analyzed = iter(seen)
     parts: list[Part] = []
     for moment in given:

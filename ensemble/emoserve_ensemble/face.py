@@ -2,67 +2,20 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from emoserve_ensemble import answers
 from emoserve_ensemble.arrays import Floats, Pixels, parts
-from emoserve_ensemble.detection import DetectorSettings, FoundFaces, find_faces
+from emoserve_ensemble.detection import DetectorSettings, find_faces
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face_pixels import face_pixels
 from emoserve_ensemble.face_quality import face_quality
+from emoserve_ensemble.faces import Faces, FoundFaces
 from emoserve_ensemble.fusion import Absent, Evidence, pooled
 from emoserve_ensemble.labels import to_canonical
 from emoserve_ensemble.networks import Networks, ask
 from emoserve_ensemble.tools import Tools
-
-NETWORKS = ("face_pnet", "face_rnet", "face_onet", "face_net")
-
-
-@dataclass(frozen=True)
-class Faces:
-    """The faces of one picture, the most certain first.
-
-    Attributes:
-        size: width and height of the picture, pixels.
-        found: where they are.
-        emotion: float32 [faces, 7], canonical order.
-        embedding: float32 [faces, 128].
-        quality: float32 [faces], 0 to 1: large, sharp, well lit and frontal.
-    """
-
-    size: tuple[int, int]
-    found: FoundFaces
-    emotion: Floats
-    embedding: Floats
-    quality: Floats
-
-    def __len__(self) -> int:
-        return len(self.found)
-
-    @property
-    def shares(self) -> Floats:
-        """Share of each face in the picture's answer, by its area and quality: float32 [faces]."""
-        sides = self.found.boxes[:, 2:] - self.found.boxes[:, :2]
-        counts = np.maximum(sides, 1).prod(axis=1) * (0.1 + self.quality)
-        return np.asarray(counts / counts.sum(), np.float32)
-
-    def to_json(self) -> answers.Json:
-        width, height = self.size
-        found = self.found
-        rows = zip(found.boxes, found.detection, self.quality, self.emotion, strict=True)
-        faces = [
-            {
-                "box": [round(float(side), 1) for side in box],
-                "detection": round(float(detection), 4),
-                "quality": round(float(quality), 4),
-                "emotions": answers.emotions(emotion),
-            }
-            for box, detection, quality, emotion in rows
-        ]
-        return {"width": width, "height": height, "faces": faces}
 
 
 class Pool:

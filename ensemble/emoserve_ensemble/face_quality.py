@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emoserve_ensemble.arrays import Floats
-from emoserve_ensemble.detection import FoundFaces
+from emoserve_ensemble.faces import FoundFaces
 
 FULL_SIDE_PX = 48.0  # the network's own input: a larger face tells it nothing more
 SHARP = 0.004  # variance of the Laplacian of a face in focus, grey in [0, 1], at 48x48

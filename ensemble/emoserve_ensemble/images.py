@@ -2,7 +2,6 @@
 
 import re
 
-import cv2
 import numpy as np
 
 from emoserve_ensemble.arrays import Pixels
@@ -98,6 +97,8 @@ def decode_image(data: bytes, limits: Limits) -> Pixels:
     Raises:
         InputError: as `check_image`, or broken.
     """
+    import cv2  # 7 MB, not for those who only read headers
+
     check_image(data, limits)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:

@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import onnxruntime as ort
-
 from emoserve_ensemble.arrays import Tensor
 
 FILE: Final = "runtime.json"
@@ -87,6 +85,8 @@ def _share_memory() -> None:
 
     Each with its own keeps 40 MB more in a process of `face`.
     """
+    import onnxruntime as ort
+
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
@@ -97,6 +97,8 @@ class OnnxRuntime:
     """A network in ONNX Runtime on the CPU. Its threads never spin: an idle step costs nothing."""
 
     def __init__(self, graph: Path | bytes, threads: int) -> None:
+        import onnxruntime as ort  # 16 MB, not for steps that have no network in their process
+
         _share_memory()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from emoserve_ensemble import answers, face
 from emoserve_ensemble.clip_settings import ClipSettings
 from emoserve_ensemble.detection import DetectorSettings
+from emoserve_ensemble.faces import Faces
 from emoserve_ensemble.fusion import Absent, Evidence
 from emoserve_ensemble.media import Frame
 from emoserve_ensemble.networks import Networks
@@ -19,7 +20,7 @@ class Sighting:
     """One sampled frame: its faces and whose they are."""
 
     time_s: float
-    faces: face.Faces
+    faces: Faces
     persons: list[int]
 
     def to_json(self) -> answers.Json:

@@ -15,7 +15,7 @@ import numpy as np
 from emoserve_ensemble.arrays import Floats, Pixels
 
 RATE_HZ = 16_000
-SIDE = 256  # pixels
+SIDE = 264  # pixels
 TEXT = "I am so happy to see you, this is wonderful!"
 
 # Ellipses: centre x, y, half axes as shares of the side, colour, softness of the edge, tilt.
@@ -57,7 +57,7 @@ _SYLLABLE_S = 0.22
 
 
 def face_picture(seed: int = 0) -> Pixels:
-    """Return a drawn face, uint8 [256, 256, 3], RGB."""
+    """Return a drawn face, uint8 [264, 264, 3], RGB."""
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE
     picture = np.asarray([150, 165, 180], np.float32) * (0.8 + 0.2 * y[..., None])
     for centre_x, centre_y, half_x, half_y, colour, softness in _HEAD:

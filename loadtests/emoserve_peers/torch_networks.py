@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from emoserve_ensemble.labels import labels_of
 from emoserve_ensemble.networks import LocalNetworks, Question, Tensors
 from emoserve_export.catalogue import CATALOGUE
 from emoserve_export.conversion import build_module
@@ -23,6 +24,7 @@ class TorchNetworks:
     def __init__(self, repository: Path, names: Iterable[str]) -> None:
         torch.set_num_threads(1)
         self._versions = dict.fromkeys(names, "1")
+        self._labels = {name: labels_of(repository / name) for name in self._versions}
         trained = [name for name in self._versions if _DECLARED[name].build is not None]
         self._modules = {name: build_module(_DECLARED[name]) for name in trained}
         for name in trained:
@@ -35,7 +37,7 @@ class TorchNetworks:
         return self._versions
 
     def labels(self, network: str, output: str) -> list[str]:
-        return self._local.labels(network, output)
+        return self._labels[network][output]
 
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return [self._ask(question) for question in questions]

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import cv2
 
-from emoserve_ensemble import answers, emotion, face, speech, text
+from emoserve_ensemble import answers, emotion, face, faces, speech, text
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
 from emoserve_ensemble.tokens import Tokenizer
@@ -76,7 +76,7 @@ def _separate_parts(bodies: Sequence[bytes], tools: Tools) -> Sequence[Any]:
 
 
 ANALYZE: Mapping[str, tuple[Analyze, tuple[str, ...]]] = {
-    "face": (face.analyze_images, face.NETWORKS),
+    "face": (face.analyze_images, faces.NETWORKS),
     "speech": (speech.analyze_sounds, speech.NETWORKS),
     "text": (text.analyze_texts, text.NETWORKS),
     "emotion": (_moments, emotion.NETWORKS),

@@ -1,13 +1,12 @@
 """What all steps share: reading the config, taking a batch apart, putting the answers together."""
 
-import contextlib
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
@@ -18,8 +17,8 @@ from emoserve_ensemble.errors import CallerGoneError, InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
 from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
-from emoserve_ensemble.served import ServedNetworks
 from emoserve_ensemble.steps import _log as log
+from emoserve_ensemble.steps._hands import Hands
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_ensemble.tools import Tools
@@ -61,13 +60,21 @@ class StepConfig:
             raise ValueError(f"parameter networks is {place!r}; in_process and served are known")
         return place == "in_process"
 
+    @property
+    def limits(self) -> Limits:
+        """How much of a caller's media is accepted."""
+        return Limits.from_parameters(self.parameters)
+
     def tools(self, names: Iterable[str], *, reads_text: bool) -> Tools:
         """Return what a pipeline works with."""
+        import cv2  # not for steps whose pipeline is in processes of its own
+
+        cv2.setNumThreads(1)  # instances x threads = cores
         return Tools(
             self._networks(names),
             tokenizer=self._tokenizer() if reads_text else None,
             decoder=DecoderProcess(),
-            limits=Limits.from_parameters(self.parameters),
+            limits=self.limits,
         )
 
     def transcriber(self) -> RecogniserProcess:
@@ -89,6 +96,8 @@ class StepConfig:
             local = LocalNetworks(self.repository, names, threads)
             local.check()
             return local
+        from emoserve_ensemble.served import ServedNetworks  # asyncio
+
         return ServedNetworks(self.repository, {name: OUTPUTS[name] for name in names})
 
 
@@ -104,25 +113,30 @@ class Step(Generic[Member, Answer]):
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load what the step needs; Triton calls this once."""
-        cv2.setNumThreads(1)  # instances x threads = cores
         config = StepConfig.from_args(args)
         self.model = args["model_name"]
         self.metrics = StepMetrics(self.model)
-        self.tools = config.tools(self.networks_needed, reads_text=self.reads_text)
         # A GPU gains from all that it can get at once.
         self._portion = 1.0 if config.in_process else float("inf")
+        self.hands: Hands | None = None
         self.load(config)
 
     def is_ready(self) -> bool:
         """Tell whether the step can answer; newer Tritons ask. The golden check ran at load."""
-        return bool(self.tools.networks.versions) or not self.networks_needed
+        return bool(self.versions) or not self.networks_needed
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Version of each network that answers."""
+        return self.tools.networks.versions
 
     def finalize(self) -> None:
         """End what the step started; Triton calls this once."""
         self.tools.decoder.close()
 
     def load(self, config: StepConfig) -> None:
-        """Load what is special to one step."""
+        """Load what the step works with; more of it where a subclass says so."""
+        self.tools = config.tools(self.networks_needed, reads_text=self.reads_text)
 
     def decode(self, request: Any) -> list[Member]:
         """Return one member per row of the request's batch."""
@@ -144,29 +158,32 @@ class Step(Generic[Member, Answer]):
         """Answer each request; Triton calls this with whatever its batcher gathered.
 
         Of a batch that is too much to be worked off at once, each portion is answered when it is
-        done. None stands for an answer that was sent.
+        done. None stands for an answer that was sent, or that one of the `hands` will send: then
+        this returns as soon as one of them is free.
         """
         decoded = [self.decode(request) for request in requests]
-        portions = self._portions(decoded)
-        answers: list[Any] = []
-        for portion, rows in zip(portions, self._rows([decoded[p] for p in portions]), strict=True):
-            pairs = list(zip(requests[portion], rows, strict=True))
-            responses = [self._response(request, row) for request, row in pairs]
-            if portion is portions[-1]:
-                answers += responses
-                continue
-            for (request, _), response in zip(pairs, responses, strict=True):
-                request.get_response_sender().send(
-                    response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-                )
-                answers.append(None)
-        return answers
+        *early, last = self._portions(decoded)
+        if self.hands is None:
+            for portion in early:
+                self._send(requests[portion], decoded[portion])
+            return [None] * last.start + self._responses(requests[last], decoded[last])
+        for portion in (*early, last):
+            self.hands.give(partial(self._send, requests[portion], decoded[portion]))
+        self.hands.wait()
+        return [None] * len(requests)
 
-    def predict_portions(
-        self, portions: Sequence[Sequence[Member]]
-    ) -> Iterator[Sequence[Answer | InputError]]:
-        """Yield the answers of one portion after the other."""
-        return map(self.predict, portions)
+    def _send(self, requests: Sequence[Any], decoded: Sequence[Sequence[Member]]) -> None:
+        """Answer a portion through the response senders."""
+        responses: Sequence[Any]
+        try:
+            responses = self._responses(requests, decoded)
+        except Exception as error:  # noqa: BLE001  the Triton boundary: nobody else would answer
+            log.failed(self.model, requests[0], error)
+            responses = [failed(error) for _ in requests]
+        for request, response in zip(requests, responses, strict=True):
+            request.get_response_sender().send(
+                response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+            )
 
     def _portions(self, decoded: Sequence[Sequence[Member]]) -> list[slice]:
         """Return the requests that are worked off together, in order."""
@@ -179,32 +196,13 @@ class Step(Generic[Member, Answer]):
             filled += share
         return [slice(*ends) for ends in zip(starts, [*starts[1:], len(decoded)], strict=True)]
 
-    def _rows(
-        self, portions: Sequence[Sequence[Sequence[Member]]]
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        """Yield the answers of each portion's requests; what failed for a request stands for them.
-
-        Args:
-            portions: [portions][requests][members].
-        """
-        done = 0
-        while done < len(portions):
-            rest = [[one for members in portion for one in members] for portion in portions[done:]]
-            with contextlib.ExitStack() as stack:
-                predicted = self.predict_portions(rest)
-                if isinstance(predicted, Generator):
-                    stack.callback(predicted.close)
-                try:
-                    for portion in portions[done:]:
-                        answers = iter(next(predicted))
-                        rows = [[next(answers) for _ in members] for members in portion]
-                        done += 1
-                        yield rows
-                    return
-                except Exception:  # noqa: BLE001  the Triton boundary: find the one at fault, answer the others
-                    failed_portion = portions[done]
-            done += 1
-            yield [self._alone(members) for members in failed_portion]
+    def _responses(self, requests: Sequence[Any], decoded: Sequence[Sequence[Member]]) -> list[Any]:
+        try:
+            predicted = iter(self.predict([member for members in decoded for member in members]))
+            rows = [[next(predicted) for _ in members] for members in decoded]
+        except Exception:  # noqa: BLE001  the Triton boundary: find the one at fault, answer the others
+            rows = [self._alone(members) for members in decoded]
+        return [self._response(request, row) for request, row in zip(requests, rows, strict=True)]
 
     def _alone(self, members: Sequence[Member]) -> list[Any]:
         try:
@@ -242,7 +240,7 @@ class Step(Generic[Member, Answer]):
         self, row: Sequence[Answer | InputError], to_json: Callable[[Answer], answers.Json]
     ) -> Tensor:
         """Return the `answer` output: object [batch, 1] of UTF-8 JSON."""
-        models = {"models": dict(self.tools.networks.versions)}
+        models = {"models": dict(self.versions)}
         return column(
             [
                 answers.encoded(
@@ -285,6 +283,11 @@ def rows_of(request: Any, name: str) -> list[list[bytes]] | None:
 def column(values: Sequence[bytes]) -> Tensor:
     """Return a BYTES output of one value per member: object [batch, 1]."""
     return np.asarray(values, dtype=object).reshape(-1, 1)
+
+
+def column_of_counts(values: Sequence[int]) -> Tensor:
+    """Return int32 [batch, 1]."""
+    return np.asarray(values, np.int32).reshape(-1, 1)
 
 
 def stacked(rows: Sequence[Tensor | None], *shape: int) -> Tensor:

@@ -1,18 +1,18 @@
-"""`face` and `face_detect`."""
+"""`face`: encoded pictures to emotions per face."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import queue
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from emoserve_ensemble import face
-from emoserve_ensemble.arrays import Floats, Pixels, Tensor
-from emoserve_ensemble.detection import FoundFaces, find_faces
+from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.face_process import FaceProcess
+from emoserve_ensemble.faces import NETWORKS, Faces
 from emoserve_ensemble.images import image_size
-from emoserve_ensemble.steps._step import Step, padded, rows_of
+from emoserve_ensemble.steps._hands import Hands
+from emoserve_ensemble.steps._step import Step, StepConfig, column_of_counts, padded, rows_of
 
 PIXELS_AT_ONCE = 640 * 480  # docs/decisions.md 8
 _HEADER_BYTES = 2**17  # a header that lies deeper is not worth a second search
@@ -21,10 +21,41 @@ _NO_BOXES, _NO_EMOTIONS = np.zeros((0, 4), np.float32), np.zeros((0, 7), np.floa
 _NO_EMBEDDINGS = np.zeros((0, 128), np.float32)
 
 
-class Face(Step[bytes, face.Faces]):
-    """Encoded pictures to emotions per face."""
+class Face(Step[bytes, Faces]):
+    """Encoded pictures to emotions per face.
 
-    networks_needed = face.NETWORKS
+    With the networks in process, that is in processes of their own, one for each core, which
+    decode as well: one instance of this step has hands for all of them.
+    """
+
+    networks_needed = NETWORKS
+
+    def load(self, config: StepConfig) -> None:
+        self._processes: queue.SimpleQueue[FaceProcess] | None = None
+        if not config.in_process:
+            super().load(config)
+            return
+        threads = int(config.parameters.get("intra_op_threads", "1"))
+        count = int(config.parameters.get("processes", "1"))
+        self._all = [FaceProcess(config.repository, threads, config.limits) for _ in range(count)]
+        self._processes = queue.SimpleQueue()
+        for process in self._all:
+            self._versions = process.versions
+            self._processes.put(process)
+        self.hands = Hands(count)
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        return super().versions if self._processes is None else self._versions
+
+    def finalize(self) -> None:
+        if self._processes is None:
+            super().finalize()
+            return
+        assert self.hands is not None
+        self.hands.close()
+        for process in self._all:
+            process.close()
 
     def decode(self, request: Any) -> list[bytes]:
         return [row[0] for row in rows_of(request, "image") or []]
@@ -34,74 +65,31 @@ class Face(Step[bytes, face.Faces]):
         width, height = image_size(member[:_HEADER_BYTES]) or (0, 0)
         return width * height / PIXELS_AT_ONCE
 
-    def predict(self, members: Sequence[bytes]) -> Sequence[face.Faces | InputError]:
-        return self._counted(face.analyze_images(members, self.tools))
-
-    def predict_portions(
-        self, portions: Sequence[Sequence[bytes]]
-    ) -> Iterator[Sequence[face.Faces | InputError]]:
-        images = [image for portion in portions for image in portion]
-        with self.tools.decoder.ahead(images, self.tools.limits) as decoded:
-            for portion in portions:
-                pixels = list(islice(decoded, len(portion)))
-                yield self._counted(face.analyze_decoded(pixels, self.tools.networks))
-
-    def _counted(
-        self, answers: Sequence[face.Faces | InputError]
-    ) -> Sequence[face.Faces | InputError]:
-        seen = [item for item in answers if isinstance(item, face.Faces)]
+    def predict(self, members: Sequence[bytes]) -> Sequence[Faces | InputError]:
+        answers = self._analyzed(members)
+        seen = [item for item in answers if isinstance(item, Faces)]
         self.metrics.looked(len(seen), sum(map(len, seen)))
         return answers
 
-    def encode(self, members: Sequence[face.Faces | InputError]) -> dict[str, Callable[[], Tensor]]:
+    def _analyzed(self, members: Sequence[bytes]) -> Sequence[Faces | InputError]:
+        if self._processes is None:
+            from emoserve_ensemble.face import analyze_images  # OpenCV, only where it is needed
+
+            return analyze_images(members, self.tools)
+        process = self._processes.get()  # there is one for each hand
+        try:
+            return process.analyze(members)
+        finally:
+            self._processes.put(process)
+
+    def encode(self, members: Sequence[Faces | InputError]) -> dict[str, Callable[[], Tensor]]:
         seen = [None if isinstance(item, InputError) else item for item in members]
         return {
-            "answer": lambda: self.answer_tensor(members, face.Faces.to_json),
-            "count": lambda: _counts([len(item) if item else 0 for item in seen]),
+            "answer": lambda: self.answer_tensor(members, Faces.to_json),
+            "count": lambda: column_of_counts([len(item) if item else 0 for item in seen]),
             "boxes": lambda: padded([item.found.boxes if item else _NO_BOXES for item in seen]),
             "emotion": lambda: padded([item.emotion if item else _NO_EMOTIONS for item in seen]),
             "embedding": lambda: padded(
                 [item.embedding if item else _NO_EMBEDDINGS for item in seen]
             ),
         }
-
-
-@dataclass(frozen=True)
-class _Crops:
-    found: FoundFaces
-    tensor: Floats  # [faces, 1, 48, 48]
-
-
-class FaceDetect(Step[bytes, _Crops]):
-    """Encoded pictures to faces as the face network takes them."""
-
-    networks_needed = ("face_pnet", "face_rnet", "face_onet")
-
-    def decode(self, request: Any) -> list[bytes]:
-        return [row[0] for row in rows_of(request, "image") or []]
-
-    def predict(self, members: Sequence[bytes]) -> Sequence[_Crops | InputError]:
-        with self.tools.decoder.ahead(members, self.tools.limits) as pictures:
-            return [self._one(picture) for picture in pictures]
-
-    def _one(self, picture: Pixels | InputError) -> _Crops | InputError:
-        if isinstance(picture, InputError):
-            return picture
-        found = find_faces([picture], self.tools.networks)[0]
-        return _Crops(found, face.face_tensor([picture], [found]))
-
-    def encode(self, members: Sequence[_Crops | InputError]) -> dict[str, Callable[[], Tensor]]:
-        nothing = np.zeros((0, 1, 48, 48), np.float32)
-        seen = [None if isinstance(item, InputError) else item for item in members]
-        return {
-            "count": lambda: _counts([len(item.found) if item else -1 for item in seen]),
-            "boxes": lambda: padded([item.found.boxes if item else _NO_BOXES for item in seen]),
-            "detection": lambda: padded(
-                [item.found.detection if item else np.zeros(0, np.float32) for item in seen]
-            ),
-            "faces": lambda: padded([item.tensor if item else nothing for item in seen]),
-        }
-
-
-def _counts(values: Sequence[int]) -> Tensor:
-    return np.asarray(values, np.int32).reshape(-1, 1)

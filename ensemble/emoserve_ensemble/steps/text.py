@@ -78,6 +78,7 @@ class TextAnswer(Step[tuple[Floats, Floats], tuple[Floats, Floats]]):
     """The text network's probabilities to the answer that callers read, and to canonical order."""
 
     def load(self, config: StepConfig) -> None:
+        super().load(config)
         folder = config.repository / "text_net"
         self.emotions = read_labels(folder / "emotion.labels.txt")
         self.sentiments = read_labels(folder / "sentiment.labels.txt")

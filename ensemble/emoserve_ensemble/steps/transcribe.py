@@ -17,6 +17,7 @@ class Transcribe(Step[bytes, Transcript]):
     cancelled: Cancelled
 
     def load(self, config: StepConfig) -> None:
+        super().load(config)
         self.transcriber = config.transcriber()
 
     def finalize(self) -> None:

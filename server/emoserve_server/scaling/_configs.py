@@ -35,8 +35,12 @@ def steps_of(config: Any) -> tuple[str, ...]:
 
 
 def instances_of(config: Any) -> int:
-    """Return how many instances of a model run where there is one device."""
-    return sum(group.count or 1 for group in config.instance_group) or 1
+    """Return how many batches of a model run at once where there is one device.
+
+    An instance of a step may have several processes of its own (parameter `processes`).
+    """
+    instances = sum(group.count or 1 for group in config.instance_group) or 1
+    return instances * int(config.parameters["processes"].string_value or 1)
 
 
 def delay_s(config: Any) -> float:

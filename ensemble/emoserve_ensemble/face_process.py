@@ -1,0 +1,113 @@
+"""Pictures analysed in a process of their own, networks and all.
+
+A picture that crashes its decoder, or whatever comes after, loses itself only; and several such
+processes work at the same time for one instance of a step, however large its batches are.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from emoserve_ensemble.child import Child, ChildError, StalledError
+from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.faces import Faces, unpacked
+from emoserve_ensemble.images import check_image
+from emoserve_ensemble.limits import Limits
+
+START_S = 120.0  # a process that has not loaded its networks by then hangs
+STALL_S = 30.0  # so does one that has worked on a portion for so long
+_KEPT_BYTES = 32 * 2**20  # of memory shared with the child, from one portion to the next
+
+
+class FaceProcess:
+    """One such process, warm; threads wait for each other.
+
+    Args:
+        repository: the model repository that the networks are in.
+        threads: of each network.
+        stall_s: how long a portion may take before the process is killed.
+    """
+
+    def __init__(
+        self, repository: Path, threads: int, limits: Limits, stall_s: float = STALL_S
+    ) -> None:
+        self._arguments = (str(repository), str(threads))
+        self._limits = limits
+        self._stall_s = stall_s
+        self._lock = threading.Lock()
+        self._child = self._started()
+        self._versions: dict[str, str] | None = None
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Version of each network; waits until all are loaded.
+
+        Raises:
+            ChildError: one cannot be loaded; why is in the process's own output.
+        """
+        with self._lock:
+            self._living()
+            assert self._versions is not None
+            return self._versions
+
+    def analyze(self, images: Sequence[bytes]) -> list[Faces | InputError]:
+        """Return the faces of each encoded picture, or why it cannot be used; in order.
+
+        Raises:
+            ChildError: a new process does not start.
+            RuntimeError: a fault of ours; says which.
+        """
+        checked = [self._checked(image) for image in images]
+        usable = [image for image, error in zip(images, checked, strict=True) if error is None]
+        with self._lock:
+            found = iter(self._found(usable))
+        return [next(found) if error is None else error for error in checked]
+
+    def _checked(self, image: bytes) -> InputError | None:
+        try:
+            check_image(image, self._limits)
+        except InputError as error:
+            return error
+        return None
+
+    def _found(self, images: Sequence[bytes]) -> list[Faces | InputError]:
+        if not images:
+            return []
+        child = self._living()
+        try:
+            return self._asked(child, images)
+        except ChildError as error:
+            if len(images) > 1:  # who was it?
+                return [item for image in images for item in self._found([image])]
+            if isinstance(error, StalledError):
+                return [InputError("timeout", f"image: its decoder or detector: {error}")]
+            return [InputError("undecodable", "image: the decoder crashed on it")]
+
+    def _asked(self, child: Child, images: Sequence[bytes]) -> list[Faces | InputError]:
+        job = {"limits": asdict(self._limits), "images": [len(image) for image in images]}
+        memory = child.start_shared(job, *images, room_bytes=0)
+        if len(memory) > _KEPT_BYTES:
+            child.forget_shared()
+        header, numbers = child.receive(self._stall_s)
+        if header["kind"] == "failed":
+            raise RuntimeError(header["message"])
+        return unpacked(header["pictures"], bytes(numbers))
+
+    def _started(self) -> Child:
+        return Child("emoserve_ensemble.face_worker", *self._arguments)
+
+    def _living(self) -> Child:
+        """Return the child once it is loaded, a new one where the last has died."""
+        if self._versions is not None and self._child.alive:
+            return self._child
+        if not self._child.alive:
+            self._child = self._started()
+        header, _ = self._child.receive(START_S)
+        self._versions = header["versions"]
+        return self._child
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._child.kill()
