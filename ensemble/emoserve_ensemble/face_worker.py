@@ -4,6 +4,7 @@ python -m emoserve_ensemble.face_worker SOCKET REPOSITORY THREADS
 """
 
 import mmap
+import os
 import resource
 import socket
 import sys
@@ -23,6 +24,7 @@ from emoserve_ensemble.tools import Tools
 from emoserve_ensemble.wire import send
 
 _MAX_MEMORY_BYTES = 6 * 2**30
+_NICE = 5  # those who bring the next pictures need little, but at once
 
 
 def main(argv: list[str]) -> int:
@@ -30,6 +32,7 @@ def main(argv: list[str]) -> int:
     number, repository, threads = argv
     confine()
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
+    os.nice(_NICE)
     cv2.setNumThreads(1)
     networks = LocalNetworks(Path(repository), NETWORKS, int(threads))
     networks.check()

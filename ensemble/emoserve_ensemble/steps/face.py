@@ -1,6 +1,7 @@
 """`face`: encoded pictures to emotions per face."""
 
 import queue
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from emoserve_ensemble.steps._hands import Hands
 from emoserve_ensemble.steps._step import Step, StepConfig, column_of_counts, padded, rows_of
 
 PIXELS_AT_ONCE = 640 * 480  # docs/decisions.md 8
+_SWITCH_S = 5e-4  # a process that waits for its next portion does not wait for Python's 5 ms
 _HEADER_BYTES = 2**17  # a header that lies deeper is not worth a second search
 
 _NO_BOXES, _NO_EMOTIONS = np.zeros((0, 4), np.float32), np.zeros((0, 7), np.float32)
@@ -42,7 +44,9 @@ class Face(Step[bytes, Faces]):
         for process in self._all:
             self._versions = process.versions
             self._processes.put(process)
-        self.hands = Hands(count)
+        # One more than processes: it holds what the next free one works on, while answers are written.
+        self.hands = Hands(count + 1)
+        sys.setswitchinterval(_SWITCH_S)
 
     @property
     def versions(self) -> Mapping[str, str]:
