@@ -44,7 +44,7 @@ class Face(Step[bytes, Faces]):
         for process in self._all:
             self._versions = process.versions
             self._processes.put(process)
-        # One more than processes: it holds what the next free one works on, while answers are written.
+        # One more than processes: it holds the next portion while answers are written.
         self.hands = Hands(count + 1)
         sys.setswitchinterval(_SWITCH_S)
 
