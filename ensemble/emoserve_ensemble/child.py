@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
 from emoserve_ensemble.errors import CallerGoneError, Cancelled, never
-from emoserve_ensemble.wire import receive
+from emoserve_ensemble.wire import receive, send
 
 LOOK_S = 0.1  # how often a wait looks whether the caller has gone
 
@@ -176,14 +176,21 @@ def _memory_file() -> Iterator[int]:
         os.close(file)
 
 
-def serve(number: str, work: Callable[[socket.socket, dict[str, Any], Data], None]) -> None:
+def serve(
+    number: str,
+    work: Callable[[socket.socket, dict[str, Any], Data], None],
+    greeting: dict[str, Any] | None = None,
+) -> None:
     """Do one job after the other until the parent closes the socket; for the child's `main`.
 
     Args:
         number: of the socket, as the command line has it.
         work: gets the socket for its answers, the job, and the data.
+        greeting: the first message, for a parent that waits for one.
     """
     parent = socket.socket(fileno=int(number))
+    if greeting is not None:
+        send(parent, greeting)
     shared: mmap.mmap | None = None
     while True:
         message, files, _, _ = socket.recv_fds(parent, _JOB_BYTES, 1)

@@ -87,7 +87,7 @@ def _framed(picture: Pixels, settings: DetectorSettings) -> _Framed:
     height, width = picture.shape[:2]
     ratio = min(1.0, settings.max_side_px / max(height, width))
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    small = picture if ratio == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small: Tensor = picture if ratio == 1 else _by_area(picture, size)
     side = round(settings.border * max(size))
     if side:
         small = cv2.copyMakeBorder(

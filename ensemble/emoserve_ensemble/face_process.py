@@ -33,7 +33,7 @@ class FaceProcess:
         self, repository: Path, threads: int, limits: Limits, stall_s: float = STALL_S
     ) -> None:
         self._arguments = (str(repository), str(threads))
-        self._limits = limits
+        self._limits, self._limits_json = limits, asdict(limits)
         self._stall_s = stall_s
         self._lock = threading.Lock()
         self._child = self._started()
@@ -85,7 +85,7 @@ class FaceProcess:
             return [InputError("undecodable", "image: the decoder crashed on it")]
 
     def _asked(self, child: Child, images: Sequence[bytes]) -> list[Faces | InputError]:
-        job = {"limits": asdict(self._limits), "images": [len(image) for image in images]}
+        job = {"limits": self._limits_json, "images": [len(image) for image in images]}
         memory = child.start_shared(job, *images, room_bytes=0)
         if len(memory) > _KEPT_BYTES:
             child.forget_shared()

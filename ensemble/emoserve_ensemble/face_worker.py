@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import cv2
 
 from emoserve_ensemble.child import Data, confine, serve
 from emoserve_ensemble.decoder import LocalDecoder
+from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
-from emoserve_ensemble.faces import NETWORKS, packed
+from emoserve_ensemble.faces import NETWORKS, Faces, packed
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks, Networks
 from emoserve_ensemble.tools import Tools
@@ -36,10 +38,8 @@ def main(argv: list[str]) -> int:
     cv2.setNumThreads(1)
     networks = LocalNetworks(Path(repository), NETWORKS, int(threads))
     networks.check()
-    with socket.socket(fileno=int(number)) as parent:
-        send(parent, {"kind": "ready", "versions": dict(networks.versions)})
-        parent.detach()
-    serve(number, partial(_answer, networks))
+    ready = {"kind": "ready", "versions": dict(networks.versions)}
+    serve(number, partial(_answer, networks), ready)
     return 0
 
 
@@ -51,11 +51,21 @@ def _answer(networks: Networks, parent: socket.socket, job: dict[str, Any], data
         images.append(data[start : start + size_bytes])
         start += size_bytes
     try:
-        about, numbers = packed(analyze_images(images, tools))
+        about, numbers = packed(_analyzed(images, tools))
     except Exception as error:  # noqa: BLE001  the process boundary: the parent tells Triton
         send(parent, {"kind": "failed", "message": f"{type(error).__name__}: {error}"})
     else:
         send(parent, {"kind": "faces", "pictures": about}, numbers)
+
+
+def _analyzed(images: Sequence[bytes], tools: Tools) -> list[Faces | InputError]:
+    try:
+        return analyze_images(images, tools)
+    except MemoryError:
+        if len(images) > 1:
+            raise  # they come again, one by one
+        message = f"image: analysing it takes over {_MAX_MEMORY_BYTES} bytes"
+        return [InputError("too_large", message)]
 
 
 if __name__ == "__main__":

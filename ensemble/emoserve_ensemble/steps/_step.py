@@ -116,8 +116,6 @@ class Step(Generic[Member, Answer]):
         config = StepConfig.from_args(args)
         self.model = args["model_name"]
         self.metrics = StepMetrics(self.model)
-        # A GPU gains from all that it can get at once.
-        self._portion = 1.0 if config.in_process else float("inf")
         self.hands: Hands | None = None
         self.load(config)
 
@@ -151,23 +149,19 @@ class Step(Generic[Member, Answer]):
         raise AssertionError("each step encodes its own outputs")
 
     def share(self, member: Member) -> float:
-        """Return how much of what is worked off at once a member makes up."""
+        """Return how much of what one of the hands works off at once a member makes up."""
         return 0.0
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer each request; Triton calls this with whatever its batcher gathered.
 
-        Of a batch that is too much to be worked off at once, each portion is answered when it is
-        done. None stands for an answer that was sent, or that one of the `hands` will send: then
-        this returns as soon as one of them is free.
+        A step with `hands` gives them a portion each and returns as soon as one of them is free:
+        None stands for an answer that they send when its portion is done.
         """
         decoded = [self.decode(request) for request in requests]
-        *early, last = self._portions(decoded)
         if self.hands is None:
-            for portion in early:
-                self._send(requests[portion], decoded[portion])
-            return [None] * last.start + self._responses(requests[last], decoded[last])
-        for portion in (*early, last):
+            return self._responses(requests, decoded)
+        for portion in self._portions(decoded):
             self.hands.give(partial(self._send, requests[portion], decoded[portion]))
         self.hands.wait()
         return [None] * len(requests)
@@ -190,7 +184,7 @@ class Step(Generic[Member, Answer]):
         starts, filled = [0], 0.0
         for index, members in enumerate(decoded):
             share = sum(map(self.share, members))
-            if filled and filled + share > self._portion:
+            if filled and filled + share > 1:
                 starts.append(index)
                 filled = 0.0
             filled += share
