@@ -34,10 +34,9 @@ def analyze_moments(given: Sequence[Given], tools: Tools) -> list[Fused | InputE
     sounds = [speech.windows_or_error(m.audio, tools) if m.audio else missing for m in given]
     words = [text.text_or_error(m.text, tools) if m.text else missing for m in given]
     images = [image for moment in given for image in moment.images if image]
-    with tools.decoder.ahead(images, tools.limits) as decoded:
+    with face.images_ahead(images, tools) as found:
         heard, read = _heard_and_read(sounds, words, tools)  # meanwhile
-        pictures = list(decoded)
-    seen = _faces(given, face.analyze_decoded(pictures, tools.networks))
+        seen = _faces(given, found())
     parts = [_moment(*row) for row in zip(seen, heard, read, strict=True)]
     moments = [part for part in parts if isinstance(part, Moment)]
     fused = iter(fuse(moments, tools.networks))

@@ -1,7 +1,8 @@
 """Pictures to faces with emotions: detection, crops, and the face network over all of them."""
 
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -133,3 +134,20 @@ def analyze_images(
     """Return the faces of each encoded picture, or why it cannot be used; in order."""
     with tools.decoder.ahead(images, tools.limits) as decoded:
         return analyze_decoded(list(decoded), tools.networks, settings)
+
+
+@contextlib.contextmanager
+def images_ahead(
+    images: Sequence[bytes], tools: Tools
+) -> Iterator[Callable[[], list[Faces | InputError]]]:
+    """Begin with pictures; gives what returns `analyze_images` of them, to be called once.
+
+    What can be done elsewhere is done while the caller works on something else: with a finder all
+    of it, else the decoding.
+    """
+    if tools.finder is not None:
+        with tools.finder.ahead(images) as found:
+            yield found
+        return
+    with tools.decoder.ahead(images, tools.limits) as decoded:
+        yield lambda: analyze_decoded(list(decoded), tools.networks)

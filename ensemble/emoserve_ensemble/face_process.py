@@ -4,8 +4,10 @@ A picture that crashes its decoder, or whatever comes after, loses itself only; 
 processes work at the same time for one instance of a step, however large its batches are.
 """
 
+import contextlib
+import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,6 +39,7 @@ class FaceProcess:
         self._stall_s = stall_s
         self._lock = threading.Lock()
         self._child = self._started()
+        self._handed: Child | None = None  # the process, while it owes an answer
         self._versions: dict[str, str] | None = None
 
     @property
@@ -51,8 +54,12 @@ class FaceProcess:
             assert self._versions is not None
             return self._versions
 
-    def analyze(self, images: Sequence[bytes]) -> list[Faces | InputError]:
-        """Return the faces of each encoded picture, or why it cannot be used; in order.
+    @contextlib.contextmanager
+    def ahead(self, images: Sequence[bytes]) -> Iterator[Callable[[], list[Faces | InputError]]]:
+        """Have pictures analysed while the caller does something else.
+
+        Gives what waits for the faces of each encoded picture, or why it cannot be used, in order:
+        to be called once, in the block. Both may raise:
 
         Raises:
             ChildError: a new process does not start.
@@ -60,9 +67,24 @@ class FaceProcess:
         """
         checked = [self._checked(image) for image in images]
         usable = [image for image, error in zip(images, checked, strict=True) if error is None]
+
+        def found() -> list[Faces | InputError]:
+            analyzed = iter(self._found(usable))
+            return [next(analyzed) if error is None else error for error in checked]
+
         with self._lock:
-            found = iter(self._found(usable))
-        return [next(found) if error is None else error for error in checked]
+            self._hand_over(usable)
+            try:
+                yield found
+            finally:
+                if self._handed is not None:  # its answer would be taken for that to the next
+                    self._handed.kill()
+                    self._handed = None
+
+    def analyze(self, images: Sequence[bytes]) -> list[Faces | InputError]:
+        """Return what `ahead` gives, at once."""
+        with self.ahead(images) as found:
+            return found()
 
     def _checked(self, image: bytes) -> InputError | None:
         try:
@@ -74,9 +96,10 @@ class FaceProcess:
     def _found(self, images: Sequence[bytes]) -> list[Faces | InputError]:
         if not images:
             return []
-        child = self._living()
         try:
-            return self._asked(child, images)
+            if self._handed is None:
+                self._hand_over(images)
+            return self._answer()
         except ChildError as error:
             if len(images) > 1:  # who was it?
                 return [item for image in images for item in self._found([image])]
@@ -84,11 +107,20 @@ class FaceProcess:
                 return [InputError("timeout", f"image: its decoder or detector: {error}")]
             return [InputError("undecodable", "image: the decoder crashed on it")]
 
-    def _asked(self, child: Child, images: Sequence[bytes]) -> list[Faces | InputError]:
+    def _hand_over(self, images: Sequence[bytes]) -> None:
+        if not images:
+            return
+        child = self._living()
         job = {"limits": self._limits_json, "images": [len(image) for image in images]}
-        memory = child.start_shared(job, *images, room_bytes=0)
-        if len(memory) > _KEPT_BYTES:
-            child.forget_shared()
+        self._handed = child
+        with contextlib.suppress(ChildError):  # `_answer` finds it dead
+            memory = child.start_shared(job, *images, room_bytes=0)
+            if len(memory) > _KEPT_BYTES:
+                child.forget_shared()
+
+    def _answer(self) -> list[Faces | InputError]:
+        assert self._handed is not None
+        child, self._handed = self._handed, None
         header, numbers = child.receive(self._stall_s)
         if header["kind"] == "failed":
             raise RuntimeError(header["message"])
@@ -111,3 +143,50 @@ class FaceProcess:
         """End the process."""
         with self._lock:
             self._child.kill()
+
+
+class FaceProcesses:
+    """Several of them, for threads that each take a free one.
+
+    Args:
+        count: of processes.
+        repository, threads, limits: as a `FaceProcess` takes them.
+    """
+
+    def __init__(self, count: int, repository: Path, threads: int, limits: Limits) -> None:
+        self._all = [FaceProcess(repository, threads, limits) for _ in range(count)]
+        self._free: queue.SimpleQueue[FaceProcess] = queue.SimpleQueue()
+        for process in self._all:
+            self._free.put(process)
+
+    def loaded(self) -> Mapping[str, str]:
+        """Wait until all have loaded their networks; return the version of each.
+
+        Raises:
+            ChildError: one cannot be loaded; why is in the process's own output.
+        """
+        *_, versions = [process.versions for process in self._all]
+        return versions
+
+    @contextlib.contextmanager
+    def ahead(self, images: Sequence[bytes]) -> Iterator[Callable[[], list[Faces | InputError]]]:
+        """As a free one's `ahead`; waits for one where there are pictures."""
+        if not images:
+            yield lambda: []
+            return
+        process = self._free.get()
+        try:
+            with process.ahead(images) as found:
+                yield found
+        finally:
+            self._free.put(process)
+
+    def analyze(self, images: Sequence[bytes]) -> list[Faces | InputError]:
+        """Return what `ahead` gives, at once."""
+        with self.ahead(images) as found:
+            return found()
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._all:
+            process.close()

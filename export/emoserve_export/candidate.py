@@ -8,13 +8,14 @@ from typing import Any
 from onnx import ModelProto
 
 from emoserve_ensemble.runtimes import FILE as RUNTIME
-from emoserve_ensemble.runtimes import GRAPH, Runtime
+from emoserve_ensemble.runtimes import Runtime
 from emoserve_export import golden, graph
 from emoserve_export.choices import Choices
 from emoserve_export.conversion import Converted, convert
 from emoserve_export.declaration import Arrays, Network, Precision
 from emoserve_export.fingerprint import tool_versions
 from emoserve_export.golden_file import FILE
+from emoserve_export.graph_files import graph_files
 from emoserve_export.parity import Comparison
 from emoserve_export.samples import Samples, network_samples
 from emoserve_export.sessions import Variant, open_session
@@ -68,7 +69,8 @@ class Candidate:
         others = {name: source.read() for name, source in self.network.files.items()}
         if self.runtime != Runtime():
             others[RUNTIME] = self.runtime.to_json()
-        return others | {GRAPH: data, FILE: golden.network_golden(inputs, trained, answer)}
+        golden_request = golden.network_golden(inputs, trained, answer)
+        return others | graph_files(data) | {FILE: golden_request}
 
     def _golden_pair(self) -> tuple[Arrays, Arrays]:
         """Return two items, of real data where there is any."""

@@ -12,7 +12,10 @@ from typing import Any
 from emoserve_export.declaration import Network
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "safetensors")
-CONVERSION = ("declaration.py", "graph.py", "parity.py", "precision.py", "weights", "networks")
+CONVERSION = (
+    *("declaration.py", "graph.py", "graph_files.py", "parity.py", "precision.py"),
+    *("weights", "networks"),
+)
 JUDGING = ("budget", "evaluation")  # decide what is published, not how its bytes are made
 
 

@@ -4,18 +4,22 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emoserve_ensemble.decoder import LocalDecoder
+from emoserve_ensemble.emotion import Given, analyze_moments
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
-from emoserve_ensemble.face_process import FaceProcess
+from emoserve_ensemble.face_process import FaceProcess, FaceProcesses
 from emoserve_ensemble.faces import Faces, packed, unpacked
+from emoserve_ensemble.fusion import Fused
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import Networks
+from emoserve_ensemble.tokens import Tokenizer
 from emoserve_ensemble.tools import Tools
 from emoserve_export import golden_media
 
@@ -81,6 +85,75 @@ def test_a_crash_is_asked_again_one_by_one(process: FaceProcess, face: bytes) ->
     assert isinstance(lost, InputError)
     assert (lost.reason, lost.message) == ("undecodable", "image: the decoder crashed on it")
     assert [len(answer) for answer in process.analyze([face])] == [1]  # type: ignore[arg-type]
+
+
+def test_pictures_are_analysed_while_the_caller_does_something_else(
+    process: FaceProcess, face: bytes, nobody: bytes
+) -> None:
+    with process.ahead([face, b"", nobody]) as found:
+        pass_by = sum(range(1000))
+        first, empty, last = found()
+    assert pass_by == 499500
+    assert isinstance(empty, InputError)
+    assert [len(first), len(last)] == [1, 0]  # type: ignore[arg-type]
+
+
+def test_an_answer_that_nobody_took_is_not_the_next_ones(
+    process: FaceProcess, face: bytes, nobody: bytes
+) -> None:
+    with process.ahead([face]):
+        first = process._child.pid
+    with pytest.raises(ZeroDivisionError), process.ahead([face]):
+        1 / 0  # noqa: B018
+    assert [len(answer) for answer in process.analyze([nobody])] == [0]  # type: ignore[arg-type]
+    assert process._child.pid != first
+
+
+def test_a_process_that_dies_meanwhile_costs_no_answer(process: FaceProcess, face: bytes) -> None:
+    process.analyze([face])
+    pid = process._child.pid
+    os.kill(pid, signal.SIGSTOP)
+    with process.ahead([face, face]) as found:
+        os.kill(pid, signal.SIGKILL)
+        assert [len(answer) for answer in found()] == [1, 1]  # type: ignore[arg-type]
+
+
+def test_several_processes_are_taken_in_turn_and_all_close(
+    repository: Path, face: bytes, nobody: bytes
+) -> None:
+    processes = FaceProcesses(2, repository, 1, Limits())
+    assert set(processes.loaded()) == {"face_pnet", "face_rnet", "face_onet", "face_net"}
+    with processes.ahead([]) as none, processes.ahead([face]) as one:
+        with processes.ahead([nobody, face]) as other:
+            assert [len(answer) for answer in other()] == [0, 1]  # type: ignore[arg-type]
+        assert [len(answer) for answer in one()] == [1]  # type: ignore[arg-type]
+        assert none() == []
+    assert [len(answer) for answer in processes.analyze([face])] == [1]  # type: ignore[arg-type]
+    processes.close()
+    assert not any(process._child.alive for process in processes._all)
+
+
+def test_moments_with_pictures_analysed_elsewhere_answer_the_same(
+    repository: Path, networks: Networks, tokenizer: Tokenizer, face: bytes, nobody: bytes
+) -> None:
+    given = [
+        Given((face, nobody), golden_media.wav(golden_media.voice()), b"I am so happy!"),
+        Given((face[:50],), None, b"fine"),
+        Given((), None, b"Oh no."),
+        Given((face,)),
+        Given((nobody,)),
+    ]
+    here = Tools(networks, tokenizer)
+    processes = FaceProcesses(1, repository, 1, Limits())
+    elsewhere = analyze_moments(given, replace(here, finder=processes))
+    processes.close()
+    for one, other in zip(analyze_moments(given, here), elsewhere, strict=True):
+        if isinstance(one, InputError):
+            assert isinstance(other, InputError)
+            assert (one.reason, one.message) == (other.reason, other.message)
+        else:
+            assert isinstance(other, Fused)
+            assert one.to_json() == other.to_json()
 
 
 def test_a_picture_that_takes_for_ever_is_given_up(repository: Path, face: bytes) -> None:

@@ -1,8 +1,12 @@
 """Work off several portions at the same time, in a step that is one instance to Triton."""
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+_SWITCH_S: Final = 5e-4  # who waits for the next portion does not wait for Python's 5 ms
 
 
 class Hands:
@@ -17,6 +21,8 @@ class Hands:
     """
 
     def __init__(self, count: int) -> None:
+        self.count = count
+        sys.setswitchinterval(_SWITCH_S)
         self._free = threading.Semaphore(count)
         self._pool = ThreadPoolExecutor(count, "hand")
 

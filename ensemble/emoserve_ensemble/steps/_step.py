@@ -14,6 +14,7 @@ from emoserve_ensemble import answers
 from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.decoder import DecoderProcess
 from emoserve_ensemble.errors import CallerGoneError, InputError
+from emoserve_ensemble.face_process import FaceProcesses
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
 from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
@@ -61,9 +62,27 @@ class StepConfig:
         return place == "in_process"
 
     @property
+    def concurrency(self) -> int:
+        """How many portions the step is to work off at the same time, where it has hands."""
+        return int(self.parameters.get("concurrency", "1"))
+
+    @property
     def limits(self) -> Limits:
         """How much of a caller's media is accepted."""
         return Limits.from_parameters(self.parameters)
+
+    @property
+    def threads(self) -> int:
+        """Threads of each network."""
+        return int(self.parameters.get("intra_op_threads", "1"))
+
+    def hands(self) -> Hands:
+        """Return the step's hands: one more, which holds the next portion while others answer."""
+        return Hands(self.concurrency + 1)
+
+    def face_processes(self) -> FaceProcesses:
+        """Start as many processes for pictures as portions are worked off at the same time."""
+        return FaceProcesses(self.concurrency, self.repository, self.threads, self.limits)
 
     def tools(self, names: Iterable[str], *, reads_text: bool) -> Tools:
         """Return what a pipeline works with."""
@@ -92,8 +111,7 @@ class StepConfig:
     def _networks(self, names: Iterable[str]) -> Networks:
         """Return the seam's implementation that the profile chose."""
         if self.in_process:
-            threads = int(self.parameters.get("intra_op_threads", "1"))
-            local = LocalNetworks(self.repository, names, threads)
+            local = LocalNetworks(self.repository, names, self.threads)
             local.check()
             return local
         from emoserve_ensemble.served import ServedNetworks  # asyncio

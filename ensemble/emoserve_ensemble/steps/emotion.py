@@ -1,20 +1,58 @@
 """`emotion`: any subset of pictures, sound and text to one answer."""
 
-from collections.abc import Callable, Sequence
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from emoserve_ensemble import emotion
+from emoserve_ensemble import emotion, faces
 from emoserve_ensemble.arrays import Tensor
+from emoserve_ensemble.decoder import DecoderProcess
 from emoserve_ensemble.errors import InputError
+from emoserve_ensemble.face_process import FaceProcesses
 from emoserve_ensemble.fusion import Fused
-from emoserve_ensemble.steps._step import Step, rows_of, stacked
+from emoserve_ensemble.steps._step import Step, StepConfig, rows_of, stacked
+from emoserve_ensemble.tools import Tools
 
 
 class Emotion(Step[emotion.Given, Fused]):
-    """Moments to fused answers. In a batch, empty bytes stand for «absent»."""
+    """Moments to fused answers. In a batch, empty bytes stand for «absent».
+
+    With the networks in process, pictures go to processes like those of `face`, one for each core,
+    while this one's hands listen and read (docs/decisions.md 23).
+    """
 
     networks_needed = emotion.NETWORKS
     reads_text = True
+
+    def load(self, config: StepConfig) -> None:
+        self._processes: FaceProcesses | None = None
+        if not config.in_process:
+            super().load(config)
+            return
+        self._processes = config.face_processes()  # they load meanwhile
+        own = [name for name in self.networks_needed if name not in faces.NETWORKS]
+        self.tools = replace(config.tools(own, reads_text=True), finder=self._processes)
+        self._versions = {**self.tools.networks.versions, **self._processes.loaded()}
+        self.hands = config.hands()
+        # A decoder for each hand; the last used is the first taken: it runs already.
+        self._free: queue.LifoQueue[Tools] = queue.LifoQueue()
+        for _ in range(self.hands.count):
+            self._free.put(replace(self.tools, decoder=DecoderProcess()))
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        return super().versions if self._processes is None else self._versions
+
+    def finalize(self) -> None:
+        super().finalize()
+        if self._processes is None:
+            return
+        assert self.hands is not None
+        self.hands.close()
+        self._processes.close()
+        while not self._free.empty():
+            self._free.get().decoder.close()
 
     def decode(self, request: Any) -> list[emotion.Given]:
         inputs = {name: rows_of(request, name) for name in ("images", "audio", "text")}
@@ -28,11 +66,20 @@ class Emotion(Step[emotion.Given, Fused]):
         ]
 
     def predict(self, members: Sequence[emotion.Given]) -> Sequence[Fused | InputError]:
-        answers = emotion.analyze_moments(members, self.tools)
+        answers = self._analyzed(members)
         for answer in answers:
             if isinstance(answer, Fused):
                 self.metrics.counted(answer.moment)
         return answers
+
+    def _analyzed(self, members: Sequence[emotion.Given]) -> Sequence[Fused | InputError]:
+        if self._processes is None:
+            return emotion.analyze_moments(members, self.tools)
+        tools = self._free.get()
+        try:
+            return emotion.analyze_moments(members, tools)
+        finally:
+            self._free.put(tools)
 
     def encode(self, members: Sequence[Fused | InputError]) -> dict[str, Callable[[], Tensor]]:
         fused = [None if isinstance(item, InputError) else item for item in members]

@@ -1,7 +1,5 @@
 """`face`: encoded pictures to emotions per face."""
 
-import queue
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,14 +7,12 @@ import numpy as np
 
 from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.errors import InputError
-from emoserve_ensemble.face_process import FaceProcess
+from emoserve_ensemble.face_process import FaceProcesses
 from emoserve_ensemble.faces import NETWORKS, Faces
 from emoserve_ensemble.images import image_size
-from emoserve_ensemble.steps._hands import Hands
 from emoserve_ensemble.steps._step import Step, StepConfig, column_of_counts, padded, rows_of
 
 PIXELS_AT_ONCE = 640 * 480  # docs/decisions.md 8
-_SWITCH_S = 5e-4  # a process that waits for its next portion does not wait for Python's 5 ms
 _HEADER_BYTES = 2**17  # a header that lies deeper is not worth a second search
 
 _NO_BOXES, _NO_EMOTIONS = np.zeros((0, 4), np.float32), np.zeros((0, 7), np.float32)
@@ -33,20 +29,13 @@ class Face(Step[bytes, Faces]):
     networks_needed = NETWORKS
 
     def load(self, config: StepConfig) -> None:
-        self._processes: queue.SimpleQueue[FaceProcess] | None = None
+        self._processes: FaceProcesses | None = None
         if not config.in_process:
             super().load(config)
             return
-        threads = int(config.parameters.get("intra_op_threads", "1"))
-        count = int(config.parameters.get("processes", "1"))
-        self._all = [FaceProcess(config.repository, threads, config.limits) for _ in range(count)]
-        self._processes = queue.SimpleQueue()
-        for process in self._all:
-            self._versions = process.versions
-            self._processes.put(process)
-        # One more than processes: it holds the next portion while answers are written.
-        self.hands = Hands(count + 1)
-        sys.setswitchinterval(_SWITCH_S)
+        self._processes = config.face_processes()
+        self._versions = self._processes.loaded()
+        self.hands = config.hands()
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -58,8 +47,7 @@ class Face(Step[bytes, Faces]):
             return
         assert self.hands is not None
         self.hands.close()
-        for process in self._all:
-            process.close()
+        self._processes.close()
 
     def decode(self, request: Any) -> list[bytes]:
         return [row[0] for row in rows_of(request, "image") or []]
@@ -80,11 +68,7 @@ class Face(Step[bytes, Faces]):
             from emoserve_ensemble.face import analyze_images  # OpenCV, only where it is needed
 
             return analyze_images(members, self.tools)
-        process = self._processes.get()  # there is one for each hand
-        try:
-            return process.analyze(members)
-        finally:
-            self._processes.put(process)
+        return self._processes.analyze(members)
 
     def encode(self, members: Sequence[Faces | InputError]) -> dict[str, Callable[[], Tensor]]:
         seen = [None if isinstance(item, InputError) else item for item in members]

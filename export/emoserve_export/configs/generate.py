@@ -70,8 +70,8 @@ def step_config(step: Step, profile: Profile, max_queue_size: int = 0) -> pb.Mod
     group.kind, group.count = pb.ModelInstanceGroup.KIND_CPU, step.serving.instances
     if profile == "cpu":
         warm_step(config)
-        if step.own_processes:
-            _parameter(config, "processes", str(step.serving.instances))
+        if step.concurrent:
+            _parameter(config, "concurrency", str(step.serving.instances))
             config.model_warmup[0].count = step.serving.instances  # they take turns
             group.count = 1
     else:  # a GPU's networks take all that waits

@@ -19,8 +19,8 @@ class Step:
     Attributes:
         adapter: the module and class of `emoserve_ensemble.steps` that answers.
         networks: the networks it asks in process (profile cpu) or through Triton (gpu).
-        own_processes: with its networks in process, one instance has as many processes for them
-            as there would be instances.
+        concurrent: with its networks in process, one instance works off as many portions at the
+            same time as there would be instances.
         decoupled: answers one request with several responses.
         files: files in its version folder, which the export puts there.
     """
@@ -31,7 +31,7 @@ class Step:
     outputs: tuple[Tensor, ...]
     serving: Serving = _DEFAULT
     networks: tuple[str, ...] = ()
-    own_processes: bool = False
+    concurrent: bool = False
     decoupled: bool = False
     files: tuple[str, ...] = ()
 
@@ -62,7 +62,7 @@ FACE = Step(
     ),
     Serving(max_batch_size=32, preferred_batch_size=8, instances=2),
     _FACE_NETWORKS,
-    own_processes=True,
+    concurrent=True,
 )
 SPEECH = Step(
     "speech",
@@ -101,6 +101,7 @@ EMOTION = Step(
     ),
     Serving(max_batch_size=32, preferred_batch_size=2, instances=2),
     (*_ALL_NETWORKS, "voice_net"),
+    concurrent=True,
 )
 VIDEO = Step(
     "video",

@@ -6,6 +6,7 @@ decide, nothing is lowered behind our back.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from emoserve_export.engines.names import tensorrt
@@ -24,11 +25,12 @@ class Built:
 
 
 def build_engine(
-    name: str, graph: bytes, profile: Profile, timings: bytes = b"", tf32: bool = False
+    name: str, graph: Path, profile: Profile, timings: bytes = b"", tf32: bool = False
 ) -> Built:
     """Return the engine of an ONNX graph for this machine's GPU.
 
     Args:
+        graph: the ONNX file.
         timings: a timing cache of an earlier build with the same TensorRT on the same GPU.
 
     Raises:
@@ -54,9 +56,9 @@ def build_engine(
     return Built(bytes(plan), bytes(config.get_timing_cache().serialize()))
 
 
-def _parse(trt: Any, name: str, graph: bytes, network: Any, logger: Any) -> None:
+def _parse(trt: Any, name: str, graph: Path, network: Any, logger: Any) -> None:
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(graph):
+    if not parser.parse_from_file(str(graph)):  # finds the weights beside it
         errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
         raise GraphError(f"{name}: TensorRT's parser: " + "; ".join(errors))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
+from emoserve_ensemble.runtimes import GRAPH
 from emoserve_export.configs.generate import config_text
 from emoserve_export.configs.reading import read_config
 from emoserve_export.declaration import Network, Tolerance
@@ -23,6 +24,7 @@ from emoserve_export.engines.profiles import profile_of
 from emoserve_export.engines.run import run_engine
 from emoserve_export.errors import RepositoryError
 from emoserve_export.golden_file import FILE, unpacked
+from emoserve_export.graph_files import content
 from emoserve_export.parity import Comparison, Subject, compare, require_parity
 from emoserve_export.publish import Publication
 
@@ -81,8 +83,7 @@ def _publish(network: Network, publication: Publication, machine: Machine) -> li
     record = entry["versions"][version]
     folder = publication.repository / network.name
     config = read_config(folder / "config.pbtxt")
-    graph = (folder / version / "model.onnx").read_bytes()
-    plan = _plan(network, config, graph, machine)
+    plan = _plan(network, config, folder / version, machine)
     stored = unpacked((folder / version / FILE).read_bytes())
     answer = run_engine(network.name, plan, stored["in"], machine.cuda)
     rows = compare(_subject(network.name, record), "tensorrt", [(stored["trained"], answer)])
@@ -100,14 +101,15 @@ def _subject(name: str, record: Mapping[str, Any]) -> Subject:
     return Subject(name, outputs, frozenset(record["labels"]), Tolerance(**record["tolerance"]))
 
 
-def _plan(network: Network, config: pb.ModelConfig, graph: bytes, machine: Machine) -> bytes:
+def _plan(network: Network, config: pb.ModelConfig, folder: Path, machine: Machine) -> bytes:
     profile = profile_of(config, bounds_of(network))
     cache = machine.cache
-    path = cache.plan(graph, profile)
+    path = cache.plan(content(folder), profile)
     kept = cache.read(path)
     if kept is not None:
         return kept
-    built = build_engine(network.name, graph, profile, cache.read(cache.timings) or b"")
+    timings = cache.read(cache.timings) or b""
+    built = build_engine(network.name, folder / GRAPH, profile, timings)
     cache.write(cache.timings, built.timings)
     cache.write(path, built.plan)
     return built.plan

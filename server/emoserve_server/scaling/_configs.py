@@ -37,10 +37,10 @@ def steps_of(config: Any) -> tuple[str, ...]:
 def instances_of(config: Any) -> int:
     """Return how many batches of a model run at once where there is one device.
 
-    An instance of a step may have several processes of its own (parameter `processes`).
+    An instance of a step may have several portions in hand (parameter `concurrency`).
     """
     instances = sum(group.count or 1 for group in config.instance_group) or 1
-    return instances * int(config.parameters["processes"].string_value or 1)
+    return instances * int(config.parameters["concurrency"].string_value or 1)
 
 
 def delay_s(config: Any) -> float:
