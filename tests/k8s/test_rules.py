@@ -89,6 +89,21 @@ SCENES = {
         ],
         {"EmoserveFailing"},
     ),
+    "one in ten meets a fault of a step": (
+        [*HEALTHY, counter(f'emoserve_failed_total{{{pod("a")}, model="face"}}', "0+16x80")],
+        {"EmoserveFailing"},
+    ),
+    "callers send broken pictures to a later Triton": (
+        [
+            *HEALTHY,
+            counter(f'emoserve_failed_total{{{pod("a")}, model="face"}}', "0x80"),
+            counter(
+                f'nv_inference_request_failure{{{pod("a")}, model="face", reason="BACKEND"}}',
+                "0+16x80",
+            ),
+        ],
+        set(),
+    ),
     "callers leave": (
         [
             *HEALTHY,

@@ -41,6 +41,13 @@ class StepMetrics:
         """Count an input that could not be used."""
         self._add("emoserve_rejected_inputs_total", "Inputs that could not be used.", reason=reason)
 
+    def failed(self, requests: int = 1) -> None:
+        """Count requests that met a fault of ours.
+
+        To Triton 2.51 an error that a Python step answers is a success.
+        """
+        self._add("emoserve_failed_total", "Requests that met a fault of the step.", requests)
+
     def cancelled(self) -> None:
         """Count a request whose caller went away while it was worked on."""
         self._add("emoserve_cancelled_total", "Requests whose callers went away meanwhile.")

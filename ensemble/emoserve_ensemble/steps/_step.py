@@ -134,6 +134,7 @@ class Step(Generic[Member, Answer]):
         config = StepConfig.from_args(args)
         self.model = args["model_name"]
         self.metrics = StepMetrics(self.model)
+        self.metrics.failed(0)  # so that a rate sees the first one
         self.hands: Hands | None = None
         self.load(config)
 
@@ -191,6 +192,7 @@ class Step(Generic[Member, Answer]):
             responses = self._responses(requests, decoded)
         except Exception as error:  # noqa: BLE001  the Triton boundary: nobody else would answer
             log.failed(self.model, requests[0], error)
+            self.metrics.failed(len(requests))
             responses = [failed(error) for _ in requests]
         for request, response in zip(requests, responses, strict=True):
             request.get_response_sender().send(
@@ -240,6 +242,7 @@ class Step(Generic[Member, Answer]):
             return refused(broken[0])
         crashed = [item for item in broken if not isinstance(item, InputError)]
         if crashed:
+            self.metrics.failed(not isinstance(crashed[0], CallerGoneError))
             return failed(crashed[0])
         log.answered(self.model, request)
         wanted = request.requested_output_names()

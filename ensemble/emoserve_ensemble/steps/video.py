@@ -85,6 +85,7 @@ class Video:
                 log.cancelled(self.model, request)
             except Exception as error:  # noqa: BLE001  the Triton boundary
                 log.failed(self.model, request, error)
+                self.metrics.failed()
                 sender.send(failed(error))
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 

@@ -1,0 +1,101 @@
+"""A step that breaks: its other requests are answered, and the fault is counted."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from emoserve_client import EmoserveError, EmotionClient
+from emoserve_server import EmbeddedTriton
+
+MODEL = """
+from emoserve_ensemble.steps._step import Step, column, rows_of
+
+
+class TritonPythonModel(Step):
+    def load(self, config):
+        if config.concurrency > 1:
+            self.hands = config.hands()
+
+    def finalize(self):
+        pass
+
+    def decode(self, request):
+        return [row[0] for row in rows_of(request, "text")]
+
+    def predict(self, members):
+        if b"break" in members:
+            raise ZeroDivisionError("on purpose")
+        return members
+
+    def encode(self, members):
+        if b"late" in members:
+            raise ZeroDivisionError("too late")
+        return {"answer": lambda: column([b'{"echo": "' + each + b'"}' for each in members])}
+"""
+
+CONFIG = """
+name: "NAME"
+backend: "python"
+max_batch_size: 8
+input { name: "text" data_type: TYPE_STRING dims: 1 }
+output { name: "answer" data_type: TYPE_STRING dims: 1 }
+instance_group { count: 1 kind: KIND_CPU }
+dynamic_batching { }
+parameters { key: "networks" value { string_value: "in_process" } }
+parameters { key: "concurrency" value { string_value: "CONCURRENCY" } }
+"""
+
+
+@pytest.fixture(scope="module")
+def breaking(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server with a step that breaks on purpose, with hands and without."""
+    repository = tmp_path_factory.mktemp("repository")
+    for name, concurrency in (("alone", "1"), ("hands", "2")):
+        version = repository / name / "1"
+        version.mkdir(parents=True)
+        (version / "model.py").write_text(MODEL)
+        config = CONFIG.replace("NAME", name).replace("CONCURRENCY", concurrency)
+        (version.parent / "config.pbtxt").write_text(config)
+    with EmbeddedTriton(Path(repository), http_port=0, grpc_port=0, metrics_port=0) as triton:
+        yield triton
+
+
+def asked(client: EmotionClient, model: str, *texts: bytes) -> list[str]:
+    column = np.array(texts, object).reshape(-1, 1)
+    answer = client.model(model).infer(text=column)["answer"]
+    return [json.loads(row[0])["echo"] for row in answer]
+
+
+def faults(triton: EmbeddedTriton) -> dict[str, float]:
+    time.sleep(2)  # steps tell Triton once a second what they counted
+    text = httpx.get(triton.metrics_url).text
+    found = re.findall(r'emoserve_failed_total\{model="(\w+)"\} (\S+)', text)
+    return {model: float(value) for model, value in found}
+
+
+@pytest.mark.parametrize("model", ["alone", "hands"])
+def test_a_fault_is_counted_and_costs_only_its_request(
+    breaking: EmbeddedTriton, model: str
+) -> None:
+    before = faults(breaking)
+    assert before[model] == 0  # there before the first one, or a rate would not see it
+    with EmotionClient(breaking.grpc_url) as client:
+        with pytest.raises(EmoserveError, match="internal error, ZeroDivisionError: on purpose"):
+            asked(client, model, b"fine", b"break")
+        assert asked(client, model, b"fine", b"too") == ["fine", "too"]
+    assert faults(breaking)[model] == 1
+
+
+def test_a_fault_while_an_answer_is_written_is_counted_too(breaking: EmbeddedTriton) -> None:
+    before = faults(breaking)["hands"]
+    with EmotionClient(breaking.grpc_url) as client:
+        with pytest.raises(EmoserveError, match="internal error, ZeroDivisionError: too late"):
+            asked(client, "hands", b"late")
+        assert asked(client, "hands", b"again") == ["again"]
+    assert faults(breaking)["hands"] == before + 1
