@@ -144,7 +144,7 @@ class LocalNetworks:
         answer = self._ask(Question(name, inputs))
         for output, value in answer.items():
             wanted = stored.get(f"graph/{output}")
-            if wanted is not None and not _alike(value, wanted, self._exact[name]):
+            if wanted is not None and not alike(value, wanted, self._exact[name]):
                 worst = float(np.abs(value - wanted).max())
                 raise ValueError(
                     f"{name}: output {output} differs by {worst:.3g} from its golden answer; "
@@ -158,7 +158,7 @@ class LocalNetworks:
         return _join([run(piece.inputs) for piece in _pieces(question, fitting)])
 
 
-def _alike(value: Tensor, wanted: Tensor, exact: bool) -> bool:
+def alike(value: Tensor, wanted: Tensor, exact: bool) -> bool:
     """Tell whether an answer is the golden one; others than ONNX Runtime come near."""
     if exact:
         return np.allclose(value, wanted, rtol=1e-2, atol=1e-2)

@@ -64,21 +64,13 @@ class Candidate:
         """Return the version's folder: the graph with its metadata, a golden request, others."""
         graph.describe(self.model, self._metadata(version))
         data = self.model.SerializeToString(deterministic=True)
-        inputs, trained = self._golden_pair()
+        inputs, trained = golden.golden_pair(self.network, self.pairs)
         answer = open_session(data).run(inputs)  # as Triton's own backend runs it
         others = {name: source.read() for name, source in self.network.files.items()}
         if self.runtime != Runtime():
             others[RUNTIME] = self.runtime.to_json()
         golden_request = golden.network_golden(inputs, trained, answer)
         return others | graph_files(data) | {FILE: golden_request}
-
-    def _golden_pair(self) -> tuple[Arrays, Arrays]:
-        """Return two items, of real data where there is any."""
-        if not self.network.batched:
-            return self.pairs[-1]  # the longest
-        first = self.network.inputs[0].name
-        inputs, trained = next(pair for pair in self.pairs if len(pair[0][first]) >= 2)
-        return {k: v[:2] for k, v in inputs.items()}, {k: v[:2] for k, v in trained.items()}
 
     def _metadata(self, version: int) -> dict[str, str]:
         network = self.network

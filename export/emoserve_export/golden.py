@@ -20,6 +20,15 @@ from emoserve_export.golden_file import packed
 from emoserve_export.trained import TrainedNetworks
 
 
+def golden_pair(network: Network, pairs: Sequence[tuple[Arrays, Arrays]]) -> tuple[Arrays, Arrays]:
+    """Return what is asked and what the trained network answers: two items, real ones if any."""
+    if not network.batched:
+        return pairs[-1]  # the longest
+    first = network.inputs[0].name
+    inputs, trained = next(pair for pair in pairs if len(pair[0][first]) >= 2)
+    return {k: v[:2] for k, v in inputs.items()}, {k: v[:2] for k, v in trained.items()}
+
+
 def network_golden(inputs: Arrays, trained: Arrays, graph: Arrays) -> bytes:
     """Return the golden request of a network.
 

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from emoserve_ensemble.networks import alike
 from emoserve_ensemble.runtimes import Session
 from emoserve_export.conversion import Converted
 from emoserve_export.declaration import PRECISIONS, Arrays, Precision
 from emoserve_export.errors import ExportError
+from emoserve_export.golden import golden_pair
 from emoserve_export.parity import compare
 from emoserve_export.samples import Samples, batches, task_metric
-from emoserve_export.sessions import Variant
+from emoserve_export.sessions import Variant, open_session
 from emoserve_export.variants import in_precision, variant_subject
 
 ROUNDS = 5
@@ -86,6 +88,7 @@ def tune(
         answers = _answers(sessions[trial.precision], converted, samples)
         references = references or answers
         _judge(trial, converted, samples, list(zip(references, answers, strict=True)))
+        _check_as_steps_do(trial, converted, sessions[trial.precision])
     progress("speed, side by side")
     _measure_speed(ready, converted, samples)
     return trials
@@ -145,6 +148,18 @@ def _judge(
     trial.problem = "; ".join(f"{row.output} {row.problem}" for row in rows if row.problem)
     if samples:
         _measure_metric(trial, samples, pairs, network.budget.metric_points)
+
+
+def _check_as_steps_do(trial: Trial, converted: Converted, session: Session) -> None:
+    """Refuse what a step would refuse when it loads (`LocalNetworks.check`)."""
+    variant = _required(trial)
+    if trial.problem or variant.runtime.exact:
+        return
+    inputs, _ = golden_pair(converted.network, converted.pairs)
+    stored, got = open_session(variant.model).run(inputs), session.run(inputs)
+    wrong = [name for name in stored if not alike(got[name], stored[name], exact=False)]
+    if wrong:
+        trial.problem = f"a step would not load it: {', '.join(wrong)} of its golden request"
 
 
 def _measure_metric(

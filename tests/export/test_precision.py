@@ -119,6 +119,17 @@ def test_tuning_knows_speed_and_accuracy_of_every_candidate(
     assert (tmp_path / "plots" / "tiny_net.png").read_bytes()[1:4] == b"PNG"
 
 
+def test_what_a_step_would_not_load_is_not_published(
+    converted: Converted, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("emoserve_ensemble.networks.LEAST_COSINE", 1.1)
+    problems = {trial.precision: trial.problem for trial in tune(converted, samples)}
+    refused = "a step would not load it: emotion, embedding of its golden request"
+    assert problems["openvino_int8"] == problems["openvino_bf16"] == refused
+    assert problems["fp32"] == problems["int8_dynamic"] == ""
+
+
 def trial(name: str, speed: float, problem: str = "") -> Trial:
     return Trial(name, speed={1: speed, 8: speed}, problem=problem)  # type: ignore[arg-type]
 
