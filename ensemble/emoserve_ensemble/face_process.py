@@ -93,7 +93,7 @@ class FaceProcess:
             return error
         return None
 
-    def _found(self, images: Sequence[bytes]) -> list[Faces | InputError]:
+    def _found(self, images: Sequence[bytes], *, again: bool = False) -> list[Faces | InputError]:
         if not images:
             return []
         try:
@@ -101,9 +101,10 @@ class FaceProcess:
                 self._hand_over(images)
             return self._answer()
         except ChildError as error:
-            if len(images) > 1:  # who was it?
-                return [item for image in images for item in self._found([image])]
-            if isinstance(error, StalledError):
+            stalled = isinstance(error, StalledError)
+            if not again and (len(images) > 1 or not stalled):  # which was it, or was it any?
+                return [item for image in images for item in self._found([image], again=True)]
+            if stalled:
                 return [InputError("timeout", f"image: its decoder or detector: {error}")]
             return [InputError("undecodable", "image: the decoder crashed on it")]
 

@@ -77,13 +77,25 @@ def test_a_crash_is_asked_again_one_by_one(process: FaceProcess, face: bytes) ->
     os.kill(first, signal.SIGSTOP)  # so that it is still at work when it dies
     threading.Timer(0.3, os.kill, (first, signal.SIGKILL)).start()
     assert [len(answer) for answer in process.analyze([face, face])] == [1, 1]  # type: ignore[arg-type]
-    second = process._child.pid
-    assert second != first
-    os.kill(second, signal.SIGSTOP)
-    threading.Timer(0.3, os.kill, (second, signal.SIGKILL)).start()
+    assert process._child.pid != first
+
+
+def test_a_picture_is_lost_that_crashes_twice(
+    process: FaceProcess, face: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, killed = process._answer, []
+
+    def dying() -> list[Faces | InputError]:
+        killed.append(process._child.pid)
+        os.kill(process._child.pid, signal.SIGKILL)
+        return answer()
+
+    monkeypatch.setattr(process, "_answer", dying)
     (lost,) = process.analyze([face])
     assert isinstance(lost, InputError)
     assert (lost.reason, lost.message) == ("undecodable", "image: the decoder crashed on it")
+    assert len(set(killed)) == 2
+    monkeypatch.undo()
     assert [len(answer) for answer in process.analyze([face])] == [1]  # type: ignore[arg-type]
 
 
