@@ -19,6 +19,7 @@ from emoserve_ensemble.limits import Limits
 
 START_S = 120.0  # a process that has not loaded its networks by then hangs
 STALL_S = 30.0  # so does one that has worked on a portion for so long
+_JOB_PICTURES, _JOB_PIXELS = 32, 24 * 10**6  # handed over at once, unless one picture has more
 _KEPT_BYTES = 32 * 2**20  # of memory shared with the child, from one portion to the next
 
 
@@ -66,14 +67,16 @@ class FaceProcess:
             RuntimeError: a fault of ours; says which.
         """
         checked = [self._checked(image) for image in images]
-        usable = [image for image, error in zip(images, checked, strict=True) if error is None]
+        sizes = zip(images, checked, strict=True)
+        jobs = _jobs([(image, size) for image, size in sizes if not isinstance(size, InputError)])
 
         def found() -> list[Faces | InputError]:
-            analyzed = iter(self._found(usable))
-            return [next(analyzed) if error is None else error for error in checked]
+            analyzed = iter([item for job in jobs for item in self._found(job)])
+            return [size if isinstance(size, InputError) else next(analyzed) for size in checked]
 
         with self._lock:
-            self._hand_over(usable)
+            if jobs:
+                self._hand_over(jobs[0])
             try:
                 yield found
             finally:
@@ -86,16 +89,13 @@ class FaceProcess:
         with self.ahead(images) as found:
             return found()
 
-    def _checked(self, image: bytes) -> InputError | None:
+    def _checked(self, image: bytes) -> tuple[int, int] | InputError:
         try:
-            check_image(image, self._limits)
+            return check_image(image, self._limits)
         except InputError as error:
             return error
-        return None
 
     def _found(self, images: Sequence[bytes], *, again: bool = False) -> list[Faces | InputError]:
-        if not images:
-            return []
         try:
             if self._handed is None:
                 self._hand_over(images)
@@ -109,8 +109,6 @@ class FaceProcess:
             return [InputError("undecodable", "image: the decoder crashed on it")]
 
     def _hand_over(self, images: Sequence[bytes]) -> None:
-        if not images:
-            return
         child = self._living()
         job = {"limits": self._limits_json, "images": [len(image) for image in images]}
         self._handed = child
@@ -144,6 +142,19 @@ class FaceProcess:
         """End the process."""
         with self._lock:
             self._child.kill()
+
+
+def _jobs(pictures: Sequence[tuple[bytes, tuple[int, int]]]) -> list[list[bytes]]:
+    """Return pictures, given with their sizes, in groups that are analysed together."""
+    jobs: list[list[bytes]] = []
+    room = 0
+    for image, (width, height) in pictures:
+        room -= width * height
+        if not jobs or room < 0 or len(jobs[-1]) == _JOB_PICTURES:
+            jobs.append([])
+            room = _JOB_PIXELS - width * height
+        jobs[-1].append(image)
+    return jobs
 
 
 class FaceProcesses:

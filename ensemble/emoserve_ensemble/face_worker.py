@@ -63,7 +63,7 @@ def _analyzed(images: Sequence[bytes], tools: Tools) -> list[Faces | InputError]
         return analyze_images(images, tools)
     except MemoryError:
         if len(images) > 1:
-            raise  # they come again, one by one
+            return [item for image in images for item in _analyzed([image], tools)]
         message = f"image: analysing it takes over {_MAX_MEMORY_BYTES} bytes"
         return [InputError("too_large", message)]
 

@@ -5,18 +5,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emoserve_peers import environments, records, report, video
+from emoserve_peers import environments, records, report, servers, video
 from emoserve_peers.errors import BenchError
 from emoserve_peers.generator import require_generator
 from emoserve_peers.goals import goals
 from emoserve_peers.payloads import KINDS, read_workload
 from emoserve_peers.records import Record
 from emoserve_peers.session import Plan, Session
+from emoserve_peers.starts import start_times
 from emoserve_peers.systems import COMPARED, CORES, LIMITS, PARTS, SERVERS, SYSTEMS, TUNED
 from emoserve_peers.tables import terminal
 
@@ -93,7 +95,20 @@ def measure(name: str, given: argparse.Namespace) -> Record:
     logs.mkdir(parents=True, exist_ok=True)
     systems = [*given.peers, *([TUNED] if given.tuned else [])]
     bare = [limit for limit in LIMITS if limit != PARTS or workload.pipeline == "emotion"]
-    with Session(workload, given.repository, logs, given.tuned) as session, _progress() as progress:
+    begin = partial(
+        servers.started,
+        pipeline=workload.pipeline,
+        repository=given.repository,
+        logs=logs,
+        tuned=given.tuned,
+    )
+    with _progress() as progress:
+        count = len({SYSTEMS[system].server for system in systems})
+        timing = progress.add_task(f"{name}: start-up", total=given.rounds * count)
+        starts = start_times(
+            workload, systems, begin, given.rounds, lambda: progress.advance(timing)
+        )
+    with Session(workload, given.repository, logs, begin) as session, _progress() as progress:
         starting = progress.add_task(f"{name}: starting", total=len(bare) + len(systems))
         for limit in bare:
             session.start_limit(limit)
@@ -105,6 +120,8 @@ def measure(name: str, given: argparse.Namespace) -> Record:
         total = len(plan.callers) * plan.rounds * (len(bare) + len(systems))
         measuring = progress.add_task(f"{name}: measuring", total=total)
         session.measure(plan, lambda: progress.advance(measuring))
+    for server, seconds in starts.items():
+        session.record.footprints[server].start_s = seconds
     return session.record
 
 

@@ -108,7 +108,7 @@ def _footprint(record: Record) -> Iterator[Goal]:
     )
     yield Goal(
         where + "start-up no longer than the quickest peer's",
-        f"{own.start_s:.1f} s, {title(quick)} {soonest:.1f} s",
+        f"{own.start_s:.2f} s, {title(quick)} {soonest:.2f} s",
         own.start_s <= soonest,
     )
 

@@ -14,12 +14,12 @@ class Footprint:
     """What a server takes beside answering.
 
     Attributes:
-        start_s: from the start of its process to its first answer.
+        start_s: from the start of its process, alone, to its first answer; median of the rounds.
         memory_mb: PSS of all its processes, after the rounds.
         idle: share of one core while nobody calls.
     """
 
-    start_s: float
+    start_s: float = 0.0
     memory_mb: float = 0.0
     idle: float = 0.0
 

@@ -129,12 +129,13 @@ def _rows(record: Record) -> Iterator[Sequence[str]]:
 
 def _footprints(records: Mapping[str, Record]) -> Iterator[str]:
     table = [
-        (workload, title(name), f"{one.memory_mb:.0f}", f"{one.start_s:.1f}", f"{one.idle:.1%}")
+        (workload, title(name), f"{one.memory_mb:.0f}", f"{one.start_s:.2f}", f"{one.idle:.1%}")
         for workload, record in records.items()
         for name, one in record.footprints.items()
     ]
     columns = ("workload", "server", "memory MB", "start-up s", "idle, of a core")
-    yield "Memory is the PSS of all processes after the rounds; start-up is until the first answer."
+    yield "Memory is the PSS of all processes after the rounds. Start-up is until the first answer,"
+    yield "each server alone: the median of one start in each of the rounds."
     yield ""
     yield from _markdown(columns, table)
 

@@ -79,13 +79,14 @@ def interleaved(
     """
     seen = {name: Series() for name in measures}
     for number in range(rounds):
-        for name in _turned(list(measures), number):
+        for name in turned(list(measures), number):
             seen[name].add(measures[name](number))
             done()
     return seen
 
 
-def _turned(names: Sequence[str], by: int) -> Iterator[str]:
+def turned(names: Sequence[str], by: int) -> Iterator[str]:
+    """Yield all names, the one at `by` first."""
     for index in range(len(names)):
         yield names[(index + by) % len(names)]
 

@@ -18,7 +18,7 @@ from emoserve_peers import environments, processes
 from emoserve_peers.errors import ServerFailedError
 from emoserve_peers.messages import PROTOCOLS, Message
 from emoserve_peers.payloads import Workload
-from emoserve_peers.systems import Server
+from emoserve_peers.systems import EMBEDDED, SERVERS, TUNED, Server
 from emoserve_server import EmbeddedTriton
 
 START_S = 90.0  # how long a server may take until its first answer
@@ -115,6 +115,21 @@ def emoserve(pipeline: str, repository: Path, log: Path) -> Iterator[Running]:
         assert triton.pid is not None
         supervisor = processes.parent(triton.pid)
         yield Running(supervisor, triton.http_url, triton.grpc_url.replace("grpc", "http", 1), log)
+
+
+def started(
+    name: str, pipeline: str, repository: Path, logs: Path, tuned: Path | None = None
+) -> contextlib.AbstractContextManager[Running]:
+    """Give a server by its name, started but perhaps not ready; it ends with the block.
+
+    Args:
+        tuned: the repository of `TUNED`.
+    """
+    if name == EMBEDDED:
+        return emoserve(pipeline, repository, logs / f"{name}.log")
+    if name == TUNED and tuned is not None:
+        return emoserve(pipeline, tuned, logs / f"{name}.log")
+    return peer(name, SERVERS[name], pipeline, repository, logs)
 
 
 def call(address: str, message: Message) -> bytes:

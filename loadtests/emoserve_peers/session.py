@@ -1,7 +1,6 @@
 """One workload's session: everything started, answers compared, idle measured, then the rounds."""
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from emoserve_peers.payloads import Workload
 from emoserve_peers.records import Footprint, Record
 from emoserve_peers.rounds import Measure, interleaved, undisturbed
 from emoserve_peers.servers import Running
-from emoserve_peers.systems import EMBEDDED, LIMIT, LIMITS, SERVERS, SYSTEMS, TUNED
+from emoserve_peers.starts import Begin
+from emoserve_peers.systems import LIMIT, LIMITS, SERVERS, SYSTEMS
 
 IDLE_S = 10.0
 
@@ -39,14 +39,12 @@ class Plan:
 class Session:
     """The servers of one workload, up at once, and the limits beside them."""
 
-    def __init__(
-        self, workload: Workload, repository: Path, logs: Path, tuned: Path | None = None
-    ) -> None:
+    def __init__(self, workload: Workload, repository: Path, logs: Path, begin: Begin) -> None:
         self.record = Record(workload.name, workload.what)
         self._workload = workload
         self._repository = repository
-        self._tuned = tuned
         self._logs = logs
+        self._begin = begin
         self._running: dict[str, Running] = {}
         self._limits: dict[str, Limit] = {}
         self._systems: list[str] = []
@@ -76,21 +74,12 @@ class Session:
         """
         system = SYSTEMS[name]
         if system.server not in self._running:
-            begin = time.monotonic()
-            running = self._stack.enter_context(self._server(system.server))
+            running = self._stack.enter_context(self._begin(system.server))
             servers.first_answer(running, system.protocol, self._workload)
             self._running[system.server] = running
-            self.record.footprints[system.server] = Footprint(time.monotonic() - begin)
+            self.record.footprints[system.server] = Footprint()
         self._compare(name)
         self._systems.append(name)
-
-    def _server(self, name: str) -> contextlib.AbstractContextManager[Running]:
-        pipeline = self._workload.pipeline
-        if name == EMBEDDED:
-            return servers.emoserve(pipeline, self._repository, self._logs / f"{name}.log")
-        if name == TUNED and self._tuned is not None:
-            return servers.emoserve(pipeline, self._tuned, self._logs / f"{name}.log")
-        return servers.peer(name, SERVERS[name], pipeline, self._repository, self._logs)
 
     def _compare(self, name: str) -> None:
         bodies, system = self._workload.bodies, SYSTEMS[name]

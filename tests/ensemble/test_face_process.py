@@ -3,18 +3,19 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from emoserve_ensemble import face_worker
 from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.emotion import Given, analyze_moments
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
-from emoserve_ensemble.face_process import FaceProcess, FaceProcesses
+from emoserve_ensemble.face_process import FaceProcess, FaceProcesses, _jobs
 from emoserve_ensemble.faces import Faces, packed, unpacked
 from emoserve_ensemble.fusion import Fused
 from emoserve_ensemble.limits import Limits
@@ -166,6 +167,40 @@ def test_moments_with_pictures_analysed_elsewhere_answer_the_same(
         else:
             assert isinstance(other, Fused)
             assert one.to_json() == other.to_json()
+
+
+def test_many_pictures_are_handed_over_in_several_jobs(
+    process: FaceProcess, face: bytes, nobody: bytes
+) -> None:
+    images = [nobody] * 40 + [b"", face]
+    *none, empty, one = process.analyze(images)
+    assert [len(each) for each in none] == [0] * 40  # type: ignore[arg-type]
+    assert isinstance(empty, InputError)
+    assert len(one) == 1  # type: ignore[arg-type]
+
+
+def test_a_job_holds_so_many_pictures_or_pixels() -> None:
+    small, large, huge = (64, 64), (4000, 3000), (7000, 5000)
+    sizes = [small] * 70 + [large, large, large, huge, small]
+    jobs = _jobs([(bytes([index]), size) for index, size in enumerate(sizes)])
+    assert [len(job) for job in jobs] == [32, 32, 7, 2, 1, 1]
+    assert b"".join(b"".join(job) for job in jobs) == bytes(range(75))
+    assert _jobs([]) == []
+
+
+def test_a_picture_that_takes_too_much_memory_loses_itself_only(
+    networks: Networks, face: bytes, nobody: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(images: Sequence[bytes], tools: Tools) -> list[Faces | InputError]:
+        if nobody in images:
+            raise MemoryError
+        return analyze_images(images, tools)
+
+    monkeypatch.setattr(face_worker, "analyze_images", hungry)
+    first, refused, last = face_worker._analyzed([face, nobody, face], Tools(networks))
+    assert len(first) == len(last) == 1  # type: ignore[arg-type]
+    assert isinstance(refused, InputError)
+    assert refused.reason == "too_large"
 
 
 def test_a_picture_that_takes_for_ever_is_given_up(repository: Path, face: bytes) -> None:

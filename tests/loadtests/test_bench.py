@@ -1,5 +1,6 @@
 """The comparison with peers: real answers over every protocol, and what becomes of figures."""
 
+import contextlib
 import http.server
 import json
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoserve_peers import environments, processes, records, report, rounds
+from emoserve_peers import environments, processes, records, report, rounds, servers
 from emoserve_peers.answers import difference
 from emoserve_peers.command import arguments
 from emoserve_peers.errors import DataError, GeneratorError
@@ -25,6 +26,7 @@ from emoserve_peers.payloads import BODIES, KINDS, read_workload
 from emoserve_peers.records import Footprint, Record
 from emoserve_peers.rounds import Series, interleaved, ratio
 from emoserve_peers.servers import Running
+from emoserve_peers.starts import start_times
 from emoserve_peers.systems import COMPARED, LIMIT, LIMITS, PEERS, PROCESSES, SERVERS, SYSTEMS
 from emoserve_peers.work import joined, taken_apart
 from emoserve_server import EmbeddedTriton
@@ -252,7 +254,7 @@ def test_goals_take_the_better_protocol_and_the_best_peer(record: Record) -> Non
             True,
         ),
         "`face-640`: start-up no longer than the quickest peer's": (
-            "2.0 s, FastAPI + ONNX Runtime 1.0 s",
+            "2.00 s, FastAPI + ONNX Runtime 1.00 s",
             False,
         ),
     }
@@ -305,3 +307,30 @@ def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         arguments(["--peers", "emoserve,fastpi"])
     assert "unknown: fastpi" in capsys.readouterr().err
+
+
+def test_starts_are_timed_alone_and_once_per_server(
+    repository: Path, data: Path, tmp_path: Path
+) -> None:
+    up: list[str] = []
+    begun: list[str] = []
+
+    @contextlib.contextmanager
+    def begin(server: str) -> Iterator[Running]:
+        assert up == []
+        begun.append(server)
+        up.append(server)
+        with servers.started(server, "text", repository, tmp_path) as running:
+            yield running
+        assert not processes.alive(running.root)
+        up.remove(server)
+
+    steps: list[None] = []
+    workload = read_workload("text", data)
+    seen = start_times(
+        workload, ["emoserve", "emoserve-grpc"], begin, 2, lambda: steps.append(None)
+    )
+    assert begun == ["emoserve", "emoserve"]
+    assert len(steps) == 2
+    assert set(seen) == {"emoserve"}
+    assert seen["emoserve"] > 0
