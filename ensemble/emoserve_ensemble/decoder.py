@@ -8,26 +8,23 @@ import contextlib
 import mmap
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
 from emoserve_ensemble.arrays import Floats, Pixels
 from emoserve_ensemble.child import Child, ChildError, StalledError
 from emoserve_ensemble.errors import Cancelled, InputError, never
-from emoserve_ensemble.images import check_image, decode_image
+from emoserve_ensemble.images import Picture, at_once, checked, decode_image
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.media import RATE_HZ, Frame, MediaEvent, MediaInfo, Sampling, Sound
 from emoserve_ensemble.wav import plain_wav
 
 STALL_S = 30.0  # a decoder that gives nothing for so long hangs
-_JOB_PICTURES = 32  # handed over at once: a hop costs 0.3 ms
-_JOB_ROOM_BYTES = 64 * 2**20  # for their pixels
+_JOB_ROOM_BYTES = 64 * 2**20  # for the pixels of pictures that are handed over at once
 _KEPT_BYTES = 2 * _JOB_ROOM_BYTES  # of memory shared with the child, from one job to the next
-
-T = TypeVar("T")
 
 
 class Reader(Protocol):
@@ -99,7 +96,7 @@ class LocalDecoder:
     def ahead(
         self, images: Sequence[bytes], limits: Limits
     ) -> Iterator[Iterator[Pixels | InputError]]:
-        yield (_tried(decode_image, image, limits) for image in images)
+        yield (_decoded(image, limits) for image in images)
 
     def close(self) -> None:
         pass
@@ -142,16 +139,13 @@ class DecoderProcess:
     def ahead(
         self, images: Sequence[bytes], limits: Limits
     ) -> Iterator[Iterator[Pixels | InputError]]:
-        checked = [_tried(check_image, image, limits) for image in images]
-        pairs = zip(images, checked, strict=True)
-        usable = [
-            _Picture(image, size) for image, size in pairs if not isinstance(size, InputError)
-        ]
+        pictures = checked(images, limits)
+        usable = [picture for picture in pictures if isinstance(picture, Picture)]
         with (
             self._lock,
             contextlib.closing(_Ahead(usable, limits, self._living, self._stall_s)) as decoded,
         ):
-            yield (size if isinstance(size, InputError) else next(decoded) for size in checked)
+            yield (next(decoded) if isinstance(each, Picture) else each for each in pictures)
 
     def _living(self) -> Child:
         """Return the child, a new one where the last has died."""
@@ -167,29 +161,6 @@ class DecoderProcess:
                 self._child = None
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """An encoded picture, and width and height from its header."""
-
-    encoded: bytes
-    size: tuple[int, int]
-
-    @property
-    def room_bytes(self) -> int:
-        return 3 * self.size[0] * self.size[1]
-
-
-def _at_once(pictures: Sequence[_Picture]) -> Sequence[_Picture]:
-    """Return as many of the first ones as are handed over in one job: at least one."""
-    count, room_bytes = 1, pictures[0].room_bytes
-    while count < min(len(pictures), _JOB_PICTURES):
-        room_bytes += pictures[count].room_bytes
-        if room_bytes > _JOB_ROOM_BYTES:
-            break
-        count += 1
-    return pictures[:count]
-
-
 class _Ahead:
     """The pixels of pictures, in order; the child decodes while they are taken.
 
@@ -201,7 +172,7 @@ class _Ahead:
 
     def __init__(
         self,
-        pictures: Sequence[_Picture],
+        pictures: Sequence[Picture],
         limits: Limits,
         living: Callable[[], Child],
         stall_s: float,
@@ -210,7 +181,7 @@ class _Ahead:
         self._limits = asdict(limits)
         self._living = living
         self._stall_s = stall_s
-        self._handed: list[_Picture] = []  # to the child, and not yet taken
+        self._handed: list[Picture] = []  # to the child, and not yet taken
         if pictures:
             with contextlib.suppress(ChildError):  # `__next__` tries again
                 self._hand_over()
@@ -242,7 +213,7 @@ class _Ahead:
                 self._child.forget_shared()
 
     def _hand_over(self) -> None:
-        some = _at_once(self._waiting)
+        some = at_once(self._waiting, _JOB_ROOM_BYTES)
         sizes = [[len(each.encoded), each.room_bytes] for each in some]
         job = {"limits": self._limits, "pictures": sizes}
         self._child = self._living()
@@ -265,9 +236,9 @@ def _taken(memory: mmap.mmap, start: int, shape: Sequence[int]) -> Pixels:
     return np.frombuffer(memory, np.uint8, int(np.prod(shape)), start).reshape(shape).copy()
 
 
-def _tried(work: Callable[[bytes, Limits], T], image: bytes, limits: Limits) -> T | InputError:
+def _decoded(image: bytes, limits: Limits) -> Pixels | InputError:
     try:
-        return work(image, limits)
+        return decode_image(image, limits)
     except InputError as error:
         return error
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from emoserve_ensemble.child import Child, ChildError, StalledError
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.faces import Faces, unpacked
-from emoserve_ensemble.images import check_image
+from emoserve_ensemble.images import Picture, at_once, checked
 from emoserve_ensemble.limits import Limits
 
 START_S = 120.0  # a process that has not loaded its networks by then hangs
 STALL_S = 30.0  # so does one that has worked on a portion for so long
-_JOB_PICTURES, _JOB_PIXELS = 32, 24 * 10**6  # handed over at once, unless one picture has more
+_JOB_ROOM_BYTES = 3 * 24 * 10**6  # for the pixels of pictures that are handed over at once
 _KEPT_BYTES = 32 * 2**20  # of memory shared with the child, from one portion to the next
 
 
@@ -66,13 +66,12 @@ class FaceProcess:
             ChildError: a new process does not start.
             RuntimeError: a fault of ours; says which.
         """
-        checked = [self._checked(image) for image in images]
-        sizes = zip(images, checked, strict=True)
-        jobs = _jobs([(image, size) for image, size in sizes if not isinstance(size, InputError)])
+        pictures = checked(images, self._limits)
+        jobs = _jobs([each for each in pictures if isinstance(each, Picture)])
 
         def found() -> list[Faces | InputError]:
             analyzed = iter([item for job in jobs for item in self._found(job)])
-            return [size if isinstance(size, InputError) else next(analyzed) for size in checked]
+            return [next(analyzed) if isinstance(each, Picture) else each for each in pictures]
 
         with self._lock:
             if jobs:
@@ -88,12 +87,6 @@ class FaceProcess:
         """Return what `ahead` gives, at once."""
         with self.ahead(images) as found:
             return found()
-
-    def _checked(self, image: bytes) -> tuple[int, int] | InputError:
-        try:
-            return check_image(image, self._limits)
-        except InputError as error:
-            return error
 
     def _found(self, images: Sequence[bytes], *, again: bool = False) -> list[Faces | InputError]:
         try:
@@ -144,16 +137,13 @@ class FaceProcess:
             self._child.kill()
 
 
-def _jobs(pictures: Sequence[tuple[bytes, tuple[int, int]]]) -> list[list[bytes]]:
-    """Return pictures, given with their sizes, in groups that are analysed together."""
+def _jobs(pictures: Sequence[Picture]) -> list[list[bytes]]:
+    """Return the pictures in groups that are analysed together."""
     jobs: list[list[bytes]] = []
-    room = 0
-    for image, (width, height) in pictures:
-        room -= width * height
-        if not jobs or room < 0 or len(jobs[-1]) == _JOB_PICTURES:
-            jobs.append([])
-            room = _JOB_PIXELS - width * height
-        jobs[-1].append(image)
+    while pictures:
+        some = at_once(pictures, _JOB_ROOM_BYTES)
+        jobs.append([each.encoded for each in some])
+        pictures = pictures[len(some) :]
     return jobs
 
 

@@ -18,6 +18,7 @@ from emoserve_ensemble.face import analyze_images
 from emoserve_ensemble.face_process import FaceProcess, FaceProcesses, _jobs
 from emoserve_ensemble.faces import Faces, packed, unpacked
 from emoserve_ensemble.fusion import Fused
+from emoserve_ensemble.images import Picture
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import Networks
 from emoserve_ensemble.tokens import Tokenizer
@@ -182,7 +183,7 @@ def test_many_pictures_are_handed_over_in_several_jobs(
 def test_a_job_holds_so_many_pictures_or_pixels() -> None:
     small, large, huge = (64, 64), (4000, 3000), (7000, 5000)
     sizes = [small] * 70 + [large, large, large, huge, small]
-    jobs = _jobs([(bytes([index]), size) for index, size in enumerate(sizes)])
+    jobs = _jobs([Picture(bytes([index]), size) for index, size in enumerate(sizes)])
     assert [len(job) for job in jobs] == [32, 32, 7, 2, 1, 1]
     assert b"".join(b"".join(job) for job in jobs) == bytes(range(75))
     assert _jobs([]) == []
