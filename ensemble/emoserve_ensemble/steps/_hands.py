@@ -21,7 +21,6 @@ class Hands:
     """
 
     def __init__(self, count: int) -> None:
-        self.count = count
         sys.setswitchinterval(_SWITCH_S)
         self._free = threading.Semaphore(count)
         self._pool = ThreadPoolExecutor(count, "hand")

@@ -14,7 +14,6 @@ from emoserve_ensemble import answers
 from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.decoder import DecoderProcess
 from emoserve_ensemble.errors import CallerGoneError, InputError
-from emoserve_ensemble.face_process import FaceProcesses
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
 from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
@@ -79,10 +78,6 @@ class StepConfig:
     def hands(self) -> Hands:
         """Return the step's hands: one more, which holds the next portion while others answer."""
         return Hands(self.concurrency + 1)
-
-    def face_processes(self) -> FaceProcesses:
-        """Start as many processes for pictures as portions are worked off at the same time."""
-        return FaceProcesses(self.concurrency, self.repository, self.threads, self.limits)
 
     def tools(self, names: Iterable[str], *, reads_text: bool) -> Tools:
         """Return what a pipeline works with."""

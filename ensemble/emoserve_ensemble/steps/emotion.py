@@ -9,13 +9,13 @@ from emoserve_ensemble import emotion, faces
 from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.decoder import DecoderProcess
 from emoserve_ensemble.errors import InputError
-from emoserve_ensemble.face_process import FaceProcesses
 from emoserve_ensemble.fusion import Fused
-from emoserve_ensemble.steps._step import Step, StepConfig, rows_of, stacked
+from emoserve_ensemble.steps._pictures import PictureStep
+from emoserve_ensemble.steps._step import StepConfig, rows_of, stacked
 from emoserve_ensemble.tools import Tools
 
 
-class Emotion(Step[emotion.Given, Fused]):
+class Emotion(PictureStep[emotion.Given, Fused]):
     """Moments to fused answers. In a batch, empty bytes stand for «absent».
 
     With the networks in process, pictures go to processes like those of `face`, one for each core,
@@ -25,34 +25,19 @@ class Emotion(Step[emotion.Given, Fused]):
     networks_needed = emotion.NETWORKS
     reads_text = True
 
-    def load(self, config: StepConfig) -> None:
-        self._processes: FaceProcesses | None = None
-        if not config.in_process:
-            super().load(config)
-            return
-        self._processes = config.face_processes()  # they load meanwhile
+    def load_beside(self, config: StepConfig) -> Mapping[str, str]:
         own = [name for name in self.networks_needed if name not in faces.NETWORKS]
-        self.tools = replace(config.tools(own, reads_text=True), finder=self._processes)
-        self._versions = {**self.tools.networks.versions, **self._processes.loaded()}
-        self.hands = config.hands()
-        # A decoder for each hand; the last used is the first taken: it runs already.
+        self.tools = replace(config.tools(own, reads_text=True), finder=self.processes)
+        # Each hand has a decoder; the last used is the first taken: it runs already.
         self._free: queue.LifoQueue[Tools] = queue.LifoQueue()
-        for _ in range(self.hands.count):
-            self._free.put(replace(self.tools, decoder=DecoderProcess()))
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        return super().versions if self._processes is None else self._versions
+        self._free.put(self.tools)
+        return self.tools.networks.versions
 
     def finalize(self) -> None:
         super().finalize()
-        if self._processes is None:
-            return
-        assert self.hands is not None
-        self.hands.close()
-        self._processes.close()
-        while not self._free.empty():
-            self._free.get().decoder.close()
+        if self.processes is not None:
+            while not self._free.empty():
+                self._free.get().decoder.close()
 
     def decode(self, request: Any) -> list[emotion.Given]:
         inputs = {name: rows_of(request, name) for name in ("images", "audio", "text")}
@@ -73,9 +58,12 @@ class Emotion(Step[emotion.Given, Fused]):
         return answers
 
     def _analyzed(self, members: Sequence[emotion.Given]) -> Sequence[Fused | InputError]:
-        if self._processes is None:
+        if self.processes is None:
             return emotion.analyze_moments(members, self.tools)
-        tools = self._free.get()
+        try:
+            tools = self._free.get_nowait()
+        except queue.Empty:
+            tools = replace(self.tools, decoder=DecoderProcess())
         try:
             return emotion.analyze_moments(members, tools)
         finally:

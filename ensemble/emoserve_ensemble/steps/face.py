@@ -1,16 +1,16 @@
 """`face`: encoded pictures to emotions per face."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from emoserve_ensemble.arrays import Tensor
 from emoserve_ensemble.errors import InputError
-from emoserve_ensemble.face_process import FaceProcesses
 from emoserve_ensemble.faces import NETWORKS, Faces
 from emoserve_ensemble.images import image_size
-from emoserve_ensemble.steps._step import Step, StepConfig, column_of_counts, padded, rows_of
+from emoserve_ensemble.steps._pictures import PictureStep
+from emoserve_ensemble.steps._step import column_of_counts, padded, rows_of
 
 PIXELS_AT_ONCE = 640 * 480  # docs/decisions.md 8
 _HEADER_BYTES = 2**17  # a header that lies deeper is not worth a second search
@@ -19,7 +19,7 @@ _NO_BOXES, _NO_EMOTIONS = np.zeros((0, 4), np.float32), np.zeros((0, 7), np.floa
 _NO_EMBEDDINGS = np.zeros((0, 128), np.float32)
 
 
-class Face(Step[bytes, Faces]):
+class Face(PictureStep[bytes, Faces]):
     """Encoded pictures to emotions per face.
 
     With the networks in process, that is in processes of their own, one for each core, which
@@ -27,27 +27,6 @@ class Face(Step[bytes, Faces]):
     """
 
     networks_needed = NETWORKS
-
-    def load(self, config: StepConfig) -> None:
-        self._processes: FaceProcesses | None = None
-        if not config.in_process:
-            super().load(config)
-            return
-        self._processes = config.face_processes()
-        self._versions = self._processes.loaded()
-        self.hands = config.hands()
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        return super().versions if self._processes is None else self._versions
-
-    def finalize(self) -> None:
-        if self._processes is None:
-            super().finalize()
-            return
-        assert self.hands is not None
-        self.hands.close()
-        self._processes.close()
 
     def decode(self, request: Any) -> list[bytes]:
         return [row[0] for row in rows_of(request, "image") or []]
@@ -64,11 +43,11 @@ class Face(Step[bytes, Faces]):
         return answers
 
     def _analyzed(self, members: Sequence[bytes]) -> Sequence[Faces | InputError]:
-        if self._processes is None:
+        if self.processes is None:
             from emoserve_ensemble.face import analyze_images  # OpenCV, only where it is needed
 
             return analyze_images(members, self.tools)
-        return self._processes.analyze(members)
+        return self.processes.analyze(members)
 
     def encode(self, members: Sequence[Faces | InputError]) -> dict[str, Callable[[], Tensor]]:
         seen = [None if isinstance(item, InputError) else item for item in members]

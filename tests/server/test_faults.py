@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,13 +38,9 @@ class TritonPythonModel(Step):
         return {"answer": lambda: column([b'{"echo": "' + each + b'"}' for each in members])}
 """
 
-CONFIG = """
-name: "NAME"
-backend: "python"
-max_batch_size: 8
-input { name: "text" data_type: TYPE_STRING dims: 1 }
-output { name: "answer" data_type: TYPE_STRING dims: 1 }
-instance_group { count: 1 kind: KIND_CPU }
+TENSORS = """
+input [{ name: "text" data_type: TYPE_STRING dims: [1] }]
+output [{ name: "answer" data_type: TYPE_STRING dims: [1] }]
 dynamic_batching { }
 parameters { key: "networks" value { string_value: "in_process" } }
 parameters { key: "concurrency" value { string_value: "CONCURRENCY" } }
@@ -53,16 +48,12 @@ parameters { key: "concurrency" value { string_value: "CONCURRENCY" } }
 
 
 @pytest.fixture(scope="module")
-def breaking(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def breaking(tmp_path_factory: pytest.TempPathFactory, repository_at: Any) -> Any:
     """A server with a step that breaks on purpose, with hands and without."""
-    repository = tmp_path_factory.mktemp("repository")
+    repository = repository_at(tmp_path_factory.mktemp("repository"))
     for name, concurrency in (("alone", "1"), ("hands", "2")):
-        version = repository / name / "1"
-        version.mkdir(parents=True)
-        (version / "model.py").write_text(MODEL)
-        config = CONFIG.replace("NAME", name).replace("CONCURRENCY", concurrency)
-        (version.parent / "config.pbtxt").write_text(config)
-    with EmbeddedTriton(Path(repository), http_port=0, grpc_port=0, metrics_port=0) as triton:
+        repository.add_python(name, MODEL, more=TENSORS.replace("CONCURRENCY", concurrency))
+    with EmbeddedTriton(repository.path, http_port=0, grpc_port=0, metrics_port=0) as triton:
         yield triton
 
 
