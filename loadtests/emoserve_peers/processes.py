@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+REST_S = 0.2  # how long a server is watched
+REST_CORES = 0.1  # so much more than while nobody calls is noise
+
 _TICK_HZ = os.sysconf("SC_CLK_TCK")
 
 
@@ -94,6 +97,24 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def wait_for_rest(pids: Iterable[int], idle_cores: float, longest_s: float = 30.0) -> None:
+    """Return when processes take little more than they do while nobody calls.
+
+    h2load leaves its last requests unanswered: a server still works on them when it has gone.
+
+    Args:
+        idle_cores: what they take of a core while nobody calls.
+    """
+    known, end_s = list(pids), time.monotonic() + longest_s
+    before_s = processor_s(known)
+    while time.monotonic() < end_s:
+        time.sleep(REST_S)
+        now_s = processor_s(known)
+        if (now_s - before_s) / REST_S <= idle_cores + REST_CORES:
+            return
+        before_s = now_s
 
 
 def idle_shares(families: Mapping[str, Iterable[int]], seconds: float) -> dict[str, float]:

@@ -151,11 +151,19 @@ class Session:
         def measured(number: int) -> Load:
             with processes.paused(others):
                 load = measure(number)
+                if own is not None:
+                    self._let_rest(own)
             if not load.count:
                 raise ServerFailedError(f"{name} answered nothing; its log is in {self._logs}")
             return load
 
         return measured
+
+    def _let_rest(self, server: str) -> None:
+        """Return when a server has worked off what the generator left behind: neither it, next
+        time, nor the one after it is to pay for that."""
+        family = processes.family(self._running[server].root)
+        processes.wait_for_rest(family, self.record.footprints[server].idle)
 
     def _bodies(self, number: int, callers: int) -> Sequence[bytes]:
         """Return the bodies of a round; where callers are fewer, bodies take turns."""

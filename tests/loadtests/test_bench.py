@@ -5,6 +5,8 @@ import http.server
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -181,6 +183,18 @@ def test_processes_are_weighed(triton: EmbeddedTriton) -> None:
 
 def load(rate_hz: float) -> Load:
     return Load(rate_hz, np.full(10, 0.02), 0)
+
+
+def test_a_server_is_waited_for_until_it_rests() -> None:
+    work_s = 0.7
+    burn = f"import time\nwhile time.process_time() < {work_s}: pass\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", burn]) as busy:
+        try:
+            processes.wait_for_rest([busy.pid], idle_cores=0.0)
+            assert processes.processor_s([busy.pid]) >= work_s - 0.05
+            assert processes.alive(busy.pid)
+        finally:
+            busy.kill()
 
 
 def test_rounds_measure_all_in_turn_and_compare_within_a_round() -> None:

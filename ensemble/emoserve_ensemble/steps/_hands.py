@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-_SWITCH_S: Final = 5e-4  # who waits for the next portion does not wait for Python's 5 ms
+_SWITCH_S: Final = 1e-4  # who waits for the next portion does not wait for Python's 5 ms
 
 
 class Hands:
