@@ -77,7 +77,8 @@ def log_mel(samples: Floats) -> Floats:
             for start in range(0, len(frames), _BLOCK_FRAMES)
         ]
     )  # [frames, 64]
-    return np.ascontiguousarray(10 * np.log10(np.maximum(power, _LEAST_POWER)).T, np.float32)
+    # In float32 numpy computes the natural logarithm four values at a time, `log10` one.
+    return np.ascontiguousarray((np.log(np.maximum(power, _LEAST_POWER)) / _NEPER_POWER).T)
 
 
 def _power(frames: Floats) -> Floats:

@@ -98,7 +98,8 @@ class VoiceDetector:
         if count:
             windows, self._waiting = np.split(self._waiting, [count * WINDOW])
             for probability in self._probabilities(windows).tolist():
-                yield from self._step(probability)
+                if utterance := self._step(probability):
+                    yield utterance
         self._forget()
 
     def finish(self) -> Iterator[Utterance]:
@@ -106,8 +107,8 @@ class VoiceDetector:
         if len(self._waiting):
             missing = np.zeros(WINDOW - len(self._waiting), np.float32)
             yield from self._take(missing)  # not part of the sound: no utterance reaches into it
-        if self._first is not None:
-            yield from self._close()
+        if self._first is not None and (utterance := self._close()):
+            yield utterance
 
     def _probabilities(self, samples: Floats) -> Floats:
         # [windows * 512] -> [windows, 64 + 512]
@@ -120,7 +121,8 @@ class VoiceDetector:
         self._h, self._c = answer["hn"], answer["cn"]
         return answer["speech"].reshape(-1)
 
-    def _step(self, probability: float) -> Iterator[Utterance]:
+    def _step(self, probability: float) -> Utterance | None:
+        """Take the next window; return the utterance that it completes."""
         settings = self._settings
         window = self._seen
         self._seen += 1
@@ -128,29 +130,32 @@ class VoiceDetector:
             if probability >= settings.threshold:
                 self._first = self._last = window
                 self._speech = [probability]
-            return
+            return None
         self._speech.append(probability)
         if probability >= settings.threshold - 0.15:
             self._last = window
         if (window - self._last) * WINDOW_S >= settings.pause_s:
-            yield from self._close()
-        elif (window - self._first) * WINDOW_S >= settings.max_utterance_s:
-            yield from self._split()
+            return self._close()
+        if (window - self._first) * WINDOW_S >= settings.max_utterance_s:
+            return self._split()
+        return None
 
-    def _close(self) -> Iterator[Utterance]:
+    def _close(self) -> Utterance | None:
+        """Return the utterance in progress, unless it is too short for one."""
         first = self._first
         self._first = None
-        if first is not None and (self._last + 1 - first) * WINDOW_S >= self._settings.min_speech_s:
-            yield self._cut(first, self._last + 1)
+        if first is None or (self._last + 1 - first) * WINDOW_S < self._settings.min_speech_s:
+            return None
+        return self._cut(first, self._last + 1)
 
-    def _split(self) -> Iterator[Utterance]:
+    def _split(self) -> Utterance:
         """Cut an endless utterance at the least likely window of its second half."""
         assert self._first is not None
         half = len(self._speech) // 2
-        cut = self._first + half + int(np.argmin(self._speech[half:]))
-        yield self._cut(self._first, cut)
-        self._speech = self._speech[cut - self._first :]
+        first, cut = self._first, self._first + half + int(np.argmin(self._speech[half:]))
+        self._speech = self._speech[cut - first :]
         self._first = cut
+        return self._cut(first, cut)
 
     def _cut(self, first: int, stop: int) -> Utterance:
         pad = int(self._settings.pad_s * RATE_HZ)

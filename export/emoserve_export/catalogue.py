@@ -254,7 +254,7 @@ VOICE = Network(
         _state("hn"),
         _state("cn"),
     ),
-    prepare="emoserve_export.networks.voice:convolutions_as_products",
+    prepare="emoserve_export.networks.voice:written_for_cpu",
     renames=MappingProxyType({"input": "windows", "speech_probs": "speech"}),
     preprocessing=Preprocessing("voice_windows_v1", "512 new samples after 64 of context"),
     serving=Serving(max_batch_size=0),

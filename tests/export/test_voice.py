@@ -1,83 +1,66 @@
-"""Short convolutions as matrix products: the same answers, and only where it pays."""
+"""Silero's network written for a CPU: the same answers as the package's own graph."""
 
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, numpy_helper
 
-from emoserve_export.networks.voice import convolutions_as_products
+from emoserve_export import graph
+from emoserve_export.catalogue import VOICE
+from emoserve_export.errors import GraphError
+from emoserve_export.networks.voice import written_for_cpu
 from emoserve_export.sessions import open_session
 
-WINDOWS = 5
+
+@pytest.fixture
+def published() -> ModelProto:
+    return graph.read_graph(VOICE, VOICE.checkpoint[0].read())
 
 
-def convolution(
-    length: int, channels: int, width: int, *, bias: bool = True, **given: object
-) -> ModelProto:
-    """Return a graph of one convolution over `[windows, channels, length]` to 6 channels."""
-    rng = np.random.default_rng(0)
-    group = int(str(given.get("group", 1)))
-    arrays = {"w": rng.normal(size=(6, channels // group, width)), "b": rng.normal(size=6)}
-    weights = [numpy_helper.from_array(a.astype(np.float32), n) for n, a in arrays.items()]
-    names = ["x", "w", "b"] if bias else ["x", "w"]
-    node = helper.make_node("Conv", names, ["y"], "conv", **given)  # type: ignore[arg-type]
-    graph = helper.make_graph(
-        [node],
-        "network",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["windows", channels, length])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["windows", 6, None])],
-        weights[: len(names) - 1],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+def replaced(model: ModelProto, name: str, array: np.ndarray) -> None:
+    tensor = next(one for one in model.graph.initializer if one.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
 
 
-def answer(model: ModelProto, length: int, channels: int) -> np.ndarray:
-    x = np.random.default_rng(1).normal(size=(WINDOWS, channels, length)).astype(np.float32)
-    return open_session(model).run({"x": x})["y"]
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(
-    ("length", "channels", "width", "given", "kinds"),
-    [
-        (4, 3, 3, {"pads": [1, 1]}, {"Reshape", "Gemm"}),
-        (4, 3, 3, {"pads": [1, 1], "strides": [2]}, {"Reshape", "Gemm"}),
-        (1, 3, 3, {"pads": [1, 1]}, {"Reshape", "Gemm"}),
-        (5, 3, 3, {"pads": [2, 0]}, {"Reshape", "Gemm"}),
-        (26, 1, 8, {"strides": [4]}, {"Slice", "Reshape", "Concat", "MatMul", "Transpose"}),
-        (24, 1, 8, {"strides": [8]}, {"Slice", "Reshape", "Concat", "MatMul", "Transpose"}),
-    ],
-)
-def test_a_product_answers_like_the_convolution(
-    length: int,
-    channels: int,
-    width: int,
-    given: dict[str, object],
-    kinds: set[str],
-    bias: bool,
+@pytest.mark.parametrize("count", [1, 2, 94])
+@pytest.mark.parametrize("scale", [1e-3, 0.3])
+def test_it_answers_like_the_published_graph(
+    published: ModelProto, count: int, scale: float
 ) -> None:
-    model = convolution(length, channels, width, bias=bias, **given)
-    wanted = answer(model, length, channels)
-    convolutions_as_products(model)
-    onnx.checker.check_model(model, full_check=True)
-    assert {node.op_type for node in model.graph.node} - {"Add"} == kinds
-    np.testing.assert_allclose(answer(model, length, channels), wanted, atol=1e-5)
-    assert "w" not in {tensor.name for tensor in model.graph.initializer}
+    rng = np.random.default_rng(count)
+    given = {
+        "windows": rng.normal(0, scale, (count, 576)).astype(np.float32),
+        "h": rng.normal(0, 0.1, (1, 1, 128)).astype(np.float32),
+        "c": rng.normal(0, 0.1, (1, 1, 128)).astype(np.float32),
+    }
+    wanted = open_session(published).run(given)
+    written_for_cpu(published)
+    onnx.checker.check_model(published, full_check=True)
+    got = open_session(published).run(given)
+    assert got.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert got[name].shape == value.shape
+        np.testing.assert_allclose(got[name], value, atol=1e-4 if name == "cn" else 1e-5)
 
 
-@pytest.mark.parametrize(
-    ("length", "channels", "width", "given"),
-    [
-        (64, 3, 3, {}),  # much to slide over
-        (8, 3, 3, {"strides": [2]}),  # most of a dense map would be zeros
-        (4, 3, 2, {"dilations": [2]}),
-        (4, 3, 3, {"group": 3}),
-    ],
-)
-def test_other_convolutions_stay(
-    length: int, channels: int, width: int, given: dict[str, object]
-) -> None:
-    model = convolution(length, channels, width, **given)
-    before = model.SerializeToString()
-    convolutions_as_products(model)
-    assert model.SerializeToString() == before
+def test_weights_of_the_model_are_read(published: ModelProto) -> None:
+    given = VOICE.samples(8, 0)
+    before = open_session(published).run(given)["speech"]
+    replaced(published, "output.bias", np.array([3.0], np.float32))
+    wanted = open_session(published).run(given)["speech"]
+    written_for_cpu(published)
+    np.testing.assert_allclose(open_session(published).run(given)["speech"], wanted, atol=1e-6)
+    assert np.abs(wanted - before).min() > 0.01
+
+
+def test_another_network_is_refused(published: ModelProto) -> None:
+    replaced(published, "encoder.2.weight", np.zeros((64, 64, 5), np.float32))
+    with pytest.raises(GraphError, match=r"\(64, 64, 5\).*Silero's"):
+        written_for_cpu(published)
+
+
+def test_another_first_convolution_is_refused(published: ModelProto) -> None:
+    basis = np.random.default_rng(0).normal(size=(258, 1, 256)).astype(np.float32)
+    replaced(published, "stft.forward_basis_buffer", basis)
+    with pytest.raises(GraphError, match="Fourier"):
+        written_for_cpu(published)
