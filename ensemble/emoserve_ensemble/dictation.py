@@ -42,12 +42,12 @@ def awaited(said: "Future[Said]", cancelled: Cancelled) -> Said:
 
 
 class Dictation:
-    """Hands utterances to a recogniser, one after the other, without waiting for the words."""
+    """Hands utterances to a recogniser, in order, without waiting for the words."""
 
     def __init__(self, transcriber: Transcriber) -> None:
         self._transcriber = transcriber
         self._stop = Event()
-        self._thread = ThreadPoolExecutor(1, "dictation")
+        self._thread = ThreadPoolExecutor(transcriber.ways, "dictation")
         self._begun: deque[Future[Said]] = deque()
 
     def begin(self, samples: Floats, cancelled: Cancelled) -> "Future[Said]":

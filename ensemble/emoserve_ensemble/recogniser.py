@@ -4,13 +4,14 @@ Neither PocketSphinx nor CTranslate2 can be interrupted while it works, so each 
 that is kept warm, is killed when the caller has gone, and is started again at once.
 """
 
+import queue
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from emoserve_ensemble.arrays import Floats
-from emoserve_ensemble.child import Child, ChildError
+from emoserve_ensemble.child import LOOK_S, Child, ChildError
 from emoserve_ensemble.errors import CallerGoneError, Cancelled, never
 from emoserve_ensemble.transcription import PocketSphinx, Transcriber, Word
 from emoserve_ensemble.whisper import Whisper
@@ -48,16 +49,22 @@ class Recogniser:
 
 
 class RecogniserProcess:
-    """Recognises in a child process, one utterance at a time.
+    """Recognises in a child process, one utterance at a time."""
 
-    Raises:
-        ChildError: the recogniser cannot be loaded; says why.
-    """
+    ways = 1
 
     def __init__(self, recogniser: Recogniser) -> None:
         self._recogniser = recogniser
         self._start()
+
+    def loaded(self) -> "RecogniserProcess":
+        """Wait until the recogniser is loaded, and return it.
+
+        Raises:
+            ChildError: it cannot be; says why.
+        """
         self._skip(never)
+        return self
 
     @property
     def name(self) -> str:
@@ -108,3 +115,49 @@ class RecogniserProcess:
             self._child.kill()
             raise ChildError(f"the recogniser {self.name}: {header['message']}")
         return [Word(*word) for word in header["words"]]
+
+
+class Recognisers:
+    """Several such processes, for threads that each take a free one.
+
+    Args:
+        count: of processes.
+
+    Raises:
+        ChildError: the recogniser cannot be loaded; says why.
+    """
+
+    def __init__(self, recogniser: Recogniser, count: int) -> None:
+        self._all = [RecogniserProcess(recogniser) for _ in range(count)]
+        self._free: queue.SimpleQueue[RecogniserProcess] = queue.SimpleQueue()
+        for process in self._all:
+            self._free.put(process.loaded())
+
+    @property
+    def name(self) -> str:
+        return self._all[0].name
+
+    @property
+    def ways(self) -> int:
+        return len(self._all)
+
+    def words(self, samples: Floats, cancelled: Cancelled = never) -> list[Word]:
+        """Return what a free one's `words` does; raises as it does."""
+        process = self._taken(cancelled)
+        try:
+            return process.words(samples, cancelled)
+        finally:
+            self._free.put(process)
+
+    def _taken(self, cancelled: Cancelled) -> RecogniserProcess:
+        while True:
+            try:
+                return self._free.get(timeout=LOOK_S)
+            except queue.Empty:
+                if cancelled():
+                    raise CallerGoneError from None
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._all:
+            process.close()

@@ -27,6 +27,11 @@ class Transcriber(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def ways(self) -> int:
+        """How many utterances it recognises at the same time, for as many threads."""
+        ...
+
     def words(self, samples: Floats, cancelled: Cancelled = never) -> list[Word]:
         """Return the words said; `samples` is float32 [samples], 16 000 Hz mono.
 
@@ -40,6 +45,7 @@ class PocketSphinx:
     """The embedded default. Loading takes about a second; an utterance begun is finished."""
 
     name = "pocketsphinx"
+    ways = 1
     _FRAME_S = 0.01
     _MOST_HYPOTHESES = 6_000  # in a frame; its default is 30 000 (docs/decisions.md 6)
 

@@ -30,6 +30,7 @@ class Whisper:
     """
 
     name = "whisper"
+    ways = 1
 
     def __init__(self, folder: Path, language: str | None = None, threads: int = 1) -> None:
         missing = [name for name in _NEEDED if not (folder / name).is_file()]

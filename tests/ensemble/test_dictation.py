@@ -17,7 +17,8 @@ class Slow:
 
     name = "slow"
 
-    def __init__(self) -> None:
+    def __init__(self, ways: int = 1) -> None:
+        self.ways = ways
         self.go = threading.Event()
         self.begun = threading.Semaphore(0)
 
@@ -71,6 +72,18 @@ def test_who_leaves_stops_the_recogniser() -> None:
             awaited(first, lambda: True)
     assert isinstance(first.exception(PATIENCE_S), CallerGoneError)
     assert second.cancelled()
+
+
+def test_several_utterances_are_recognised_at_once_where_the_recogniser_can() -> None:
+    recogniser = Slow(ways=2)
+    with Dictation(recogniser) as dictation:
+        said = [dictation.begin(sound(length), never) for length in (3, 1, 2)]
+        for _ in range(2):
+            assert recogniser.begun.acquire(timeout=PATIENCE_S)
+        assert not recogniser.begun.acquire(timeout=0.1)  # the third waits for one of them
+        recogniser.go.set()
+        answers = [awaited(each, never).words for each in said]
+    assert answers == ["samples: 3", "samples: 1", "samples: 2"]
 
 
 def test_a_failure_is_told_to_who_waits_for_the_words() -> None:

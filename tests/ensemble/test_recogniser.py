@@ -4,6 +4,8 @@ import os
 import runpy
 import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,16 @@ from emoserve_ensemble.child import ChildError
 from emoserve_ensemble.decoder import LocalDecoder, decode_sound
 from emoserve_ensemble.errors import CallerGoneError
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
+from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess, Recognisers
 from emoserve_ensemble.transcription import PocketSphinx
 
+PATIENCE_S = 60.0
 LONG = np.random.default_rng(0).normal(0, 0.1, 16_000 * 600).astype(np.float32)  # minutes of work
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    process = RecogniserProcess(Recogniser())
+    process = RecogniserProcess(Recogniser()).loaded()
     yield process
     process.close()
 
@@ -67,6 +70,29 @@ def test_a_crash_loses_one_utterance_only(recogniser, spoken) -> None:
     assert [word.text for word in recogniser.words(spoken)] == ["one", "two", "three"]
 
 
+def test_several_recognise_at_the_same_time_and_who_leaves_need_not_wait_for_one(spoken) -> None:
+    recognisers = Recognisers(Recogniser(), 2)
+    try:
+        gone = threading.Event()
+        with ThreadPoolExecutor(3) as threads:
+            try:
+                busy = [threads.submit(recognisers.words, LONG, gone.is_set) for _ in range(2)]
+                while not recognisers._free.empty():
+                    time.sleep(0.01)
+                with pytest.raises(CallerGoneError):
+                    recognisers.words(spoken, lambda: True)
+                waiting = threads.submit(recognisers.words, spoken)
+            finally:
+                gone.set()
+            for each in busy:
+                assert isinstance(each.exception(PATIENCE_S), CallerGoneError)
+            assert [word.text for word in waiting.result(PATIENCE_S)] == ["one", "two", "three"]
+        assert recognisers.ways == recognisers._free.qsize() == 2
+        assert recognisers.name == "pocketsphinx"
+    finally:
+        recognisers.close()
+
+
 def test_whisper_runs_in_the_child_too(tmp_path) -> None:
     pytest.importorskip("faster_whisper")
     runpy.run_path(str(Path(__file__).with_name("tiny_whisper.py")))["write"](tmp_path / "tiny")
@@ -81,6 +107,6 @@ def test_whisper_runs_in_the_child_too(tmp_path) -> None:
 
 def test_a_recogniser_that_cannot_be_loaded_says_why(tmp_path) -> None:
     with pytest.raises(ChildError, match=r"whisper: .* has no model\.bin .*: convert"):
-        RecogniserProcess(Recogniser("whisper", str(tmp_path)))
+        RecogniserProcess(Recogniser("whisper", str(tmp_path))).loaded()
     with pytest.raises(ValueError, match="pocketsphinx and whisper are known"):
         Recogniser("kaldi")

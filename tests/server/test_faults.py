@@ -1,5 +1,6 @@
 """A step that breaks: its other requests are answered, and the fault is counted."""
 
+import asyncio
 import json
 import re
 import time
@@ -9,10 +10,12 @@ import httpx
 import numpy as np
 import pytest
 
-from emoserve_client import EmoserveError, EmotionClient
+from emoserve_client import AsyncEmotionClient, EmoserveError, EmotionClient
 from emoserve_server import EmbeddedTriton
 
 MODEL = """
+import time
+
 from emoserve_ensemble.steps._step import Step, column, rows_of
 
 
@@ -30,6 +33,7 @@ class TritonPythonModel(Step):
     def predict(self, members):
         if b"break" in members:
             raise ZeroDivisionError("on purpose")
+        time.sleep(0.1)  # those who come meanwhile share the next batch
         return members
 
     def encode(self, members):
@@ -83,10 +87,18 @@ def test_a_fault_is_counted_and_costs_only_its_request(
     assert faults(breaking)[model] == 1
 
 
-def test_a_fault_while_an_answer_is_written_is_counted_too(breaking: EmbeddedTriton) -> None:
-    before = faults(breaking)["hands"]
-    with EmotionClient(breaking.grpc_url) as client:
-        with pytest.raises(EmoserveError, match="internal error, ZeroDivisionError: too late"):
-            asked(client, "hands", b"late")
-        assert asked(client, "hands", b"again") == ["again"]
-    assert faults(breaking)["hands"] == before + 1
+@pytest.mark.parametrize("model", ["alone", "hands"])
+async def test_so_is_one_while_an_answer_is_written(breaking: EmbeddedTriton, model: str) -> None:
+    before = faults(breaking)[model]
+    texts = [b"%d" % number for number in range(8)]
+    async with AsyncEmotionClient(breaking.grpc_url) as client:
+        served = client.model(model)
+        got = await asyncio.gather(
+            *(served.infer(text=np.array([[text]], object)) for text in [*texts, b"late", *texts]),
+            return_exceptions=True,
+        )
+    (broken,) = [each for each in got if isinstance(each, BaseException)]
+    assert "internal error, ZeroDivisionError: too late" in str(broken)
+    good = [json.loads(each["answer"][0][0])["echo"] for each in got if each is not broken]
+    assert sorted(good) == sorted(2 * [text.decode() for text in texts])
+    assert faults(breaking)[model] == before + 1

@@ -1,10 +1,16 @@
 """Work off several portions at the same time, in a step that is one instance to Triton."""
 
+import contextlib
+import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
+
+from emoserve_ensemble.decoder import DecoderProcess
+from emoserve_ensemble.tools import Tools
 
 _SWITCH_S: Final = 1e-4  # who waits for the next portion does not wait for Python's 5 ms
 
@@ -44,3 +50,33 @@ class Hands:
     def close(self) -> None:
         """Return when all work is done."""
         self._pool.shutdown()
+
+
+class Toolbox:
+    """The same tools for all hands, but a decoder for each of those that work at the same time.
+
+    Args:
+        tools: the first one's; the last used are the first taken: their decoder runs already.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self.shared = tools
+        self._free: queue.LifoQueue[Tools] = queue.LifoQueue()
+        self._free.put(tools)
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[Tools]:
+        """Give tools that nobody else uses during the block."""
+        try:
+            tools = self._free.get_nowait()
+        except queue.Empty:
+            tools = replace(self.shared, decoder=DecoderProcess())
+        try:
+            yield tools
+        finally:
+            self._free.put(tools)
+
+    def close(self) -> None:
+        """End the decoders; nobody uses them any more."""
+        while not self._free.empty():
+            self._free.get().decoder.close()

@@ -16,7 +16,7 @@ from emoserve_ensemble.decoder import DecoderProcess
 from emoserve_ensemble.errors import CallerGoneError, InputError
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.networks import LocalNetworks, Networks, newest_version
-from emoserve_ensemble.recogniser import Recogniser, RecogniserProcess
+from emoserve_ensemble.recogniser import Recogniser, Recognisers
 from emoserve_ensemble.steps import _log as log
 from emoserve_ensemble.steps._hands import Hands
 from emoserve_ensemble.steps._metrics import StepMetrics
@@ -75,9 +75,9 @@ class StepConfig:
         """Threads of each network."""
         return int(self.parameters.get("intra_op_threads", "1"))
 
-    def hands(self) -> Hands:
-        """Return the step's hands: one more, which holds the next portion while others answer."""
-        return Hands(self.concurrency + 1)
+    def hands(self, ahead: int = 1) -> Hands:
+        """Return the step's hands: `ahead` more, which hold portions while others answer."""
+        return Hands(self.concurrency + ahead)
 
     def tools(self, names: Iterable[str], *, reads_text: bool) -> Tools:
         """Return what a pipeline works with."""
@@ -91,12 +91,13 @@ class StepConfig:
             limits=self.limits,
         )
 
-    def transcriber(self) -> RecogniserProcess:
-        """Return the recogniser that the config names: `pocketsphinx`, or `whisper`."""
+    def transcriber(self) -> Recognisers:
+        """Return the recogniser that the config names, `pocketsphinx` or `whisper`, as often as
+        portions are worked off at the same time."""
         name = self.parameters.get("transcriber", "pocketsphinx")
         folder = self.repository / self.parameters.get("whisper_folder", "whisper")
         language = self.parameters.get("language")
-        return RecogniserProcess(Recogniser(name, str(folder), language))
+        return Recognisers(Recogniser(name, str(folder), language), self.concurrency)
 
     def _tokenizer(self) -> Tokenizer:
         """Return the tokenizer that the export put beside `text_tokens`."""
@@ -182,14 +183,7 @@ class Step(Generic[Member, Answer]):
 
     def _send(self, requests: Sequence[Any], decoded: Sequence[Sequence[Member]]) -> None:
         """Answer a portion through the response senders."""
-        responses: Sequence[Any]
-        try:
-            responses = self._responses(requests, decoded)
-        except Exception as error:  # noqa: BLE001  the Triton boundary: nobody else would answer
-            log.failed(self.model, requests[0], error)
-            self.metrics.failed(len(requests))
-            responses = [failed(error) for _ in requests]
-        for request, response in zip(requests, responses, strict=True):
+        for request, response in zip(requests, self._responses(requests, decoded), strict=True):
             request.get_response_sender().send(
                 response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
             )
@@ -211,7 +205,7 @@ class Step(Generic[Member, Answer]):
             rows = [[next(predicted) for _ in members] for members in decoded]
         except Exception:  # noqa: BLE001  the Triton boundary: find the one at fault, answer the others
             rows = [self._alone(members) for members in decoded]
-        return [self._response(request, row) for request, row in zip(requests, rows, strict=True)]
+        return [self._answered(*each) for each in zip(requests, rows, strict=True)]
 
     def _alone(self, members: Sequence[Member]) -> list[Any]:
         try:
@@ -228,6 +222,14 @@ class Step(Generic[Member, Answer]):
             log.cancelled(self.model, request)
         else:
             log.failed(self.model, request, error)
+
+    def _answered(self, request: Any, row: Sequence[Any]) -> Any:
+        try:
+            return self._response(request, row)
+        except Exception as error:  # noqa: BLE001  the Triton boundary: the others are answered
+            log.failed(self.model, request, error)
+            self.metrics.failed()
+            return failed(error)
 
     def _response(self, request: Any, row: Sequence[Any]) -> Any:
         broken = [item for item in row if isinstance(item, Exception)]

@@ -1,18 +1,16 @@
 """`emotion`: any subset of pictures, sound and text to one answer."""
 
-import queue
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from emoserve_ensemble import emotion, faces
 from emoserve_ensemble.arrays import Tensor
-from emoserve_ensemble.decoder import DecoderProcess
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.fusion import Fused
+from emoserve_ensemble.steps._hands import Toolbox
 from emoserve_ensemble.steps._pictures import PictureStep
 from emoserve_ensemble.steps._step import StepConfig, rows_of, stacked
-from emoserve_ensemble.tools import Tools
 
 
 class Emotion(PictureStep[emotion.Given, Fused]):
@@ -27,17 +25,14 @@ class Emotion(PictureStep[emotion.Given, Fused]):
 
     def load_beside(self, config: StepConfig) -> Mapping[str, str]:
         own = [name for name in self.networks_needed if name not in faces.NETWORKS]
-        self.tools = replace(config.tools(own, reads_text=True), finder=self.processes)
-        # Each hand has a decoder; the last used is the first taken: it runs already.
-        self._free: queue.LifoQueue[Tools] = queue.LifoQueue()
-        self._free.put(self.tools)
-        return self.tools.networks.versions
+        tools = replace(config.tools(own, reads_text=True), finder=self.processes)
+        self._toolbox = Toolbox(tools)
+        return tools.networks.versions
 
     def finalize(self) -> None:
         super().finalize()
         if self.processes is not None:
-            while not self._free.empty():
-                self._free.get().decoder.close()
+            self._toolbox.close()
 
     def decode(self, request: Any) -> list[emotion.Given]:
         inputs = {name: rows_of(request, name) for name in ("images", "audio", "text")}
@@ -60,14 +55,8 @@ class Emotion(PictureStep[emotion.Given, Fused]):
     def _analyzed(self, members: Sequence[emotion.Given]) -> Sequence[Fused | InputError]:
         if self.processes is None:
             return emotion.analyze_moments(members, self.tools)
-        try:
-            tools = self._free.get_nowait()
-        except queue.Empty:
-            tools = replace(self.tools, decoder=DecoderProcess())
-        try:
+        with self._toolbox.taken() as tools:
             return emotion.analyze_moments(members, tools)
-        finally:
-            self._free.put(tools)
 
     def encode(self, members: Sequence[Fused | InputError]) -> dict[str, Callable[[], Tensor]]:
         fused = [None if isinstance(item, InputError) else item for item in members]

@@ -5,6 +5,7 @@ import binascii
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -14,9 +15,11 @@ from emoserve_ensemble import answers, clip
 from emoserve_ensemble.clip_settings import ClipSettings
 from emoserve_ensemble.errors import CallerGoneError, InputError
 from emoserve_ensemble.steps import _log as log
+from emoserve_ensemble.steps._hands import Toolbox
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.steps._step import StepConfig, column, failed, refused
 from emoserve_ensemble.text import decode_text
+from emoserve_ensemble.tools import Tools
 
 # Triton sees that an HTTP caller has gone only when it cannot write to them any more.
 HEARTBEAT_S = 0.25
@@ -48,7 +51,7 @@ class _Caller:
 
 
 class Video:
-    """Clips, one after the other in each instance."""
+    """Clips, one for each hand: with the networks in process, one instance has several."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load what the step needs; Triton calls this once."""
@@ -58,45 +61,58 @@ class Video:
         self.metrics = StepMetrics(self.model)
         self.transcriber = config.transcriber()
         tools = config.tools(clip.NETWORKS, reads_text=True)
-        self.tools = replace(tools, transcriber=self.transcriber)
+        self._toolbox = Toolbox(replace(tools, transcriber=self.transcriber))
+        self._hands = config.hands(ahead=0) if config.in_process else None
 
     def is_ready(self) -> bool:
         """Tell whether the step can answer; newer Tritons ask. The golden check ran at load."""
-        return bool(self.tools.networks.versions)
+        return bool(self._toolbox.shared.networks.versions)
 
     def finalize(self) -> None:
         """End what the step started; Triton calls this once."""
-        self.tools.decoder.close()
+        if self._hands is not None:
+            self._hands.close()
+        self._toolbox.close()
         self.transcriber.close()
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Answer each request through its response sender, until done or cancelled."""
         for request in requests:
-            sender = request.get_response_sender()
-            try:
-                self._answer(request, sender)
-                log.answered(self.model, request)
-            except InputError as error:
-                self.metrics.rejected(error.reason)
-                log.rejected(self.model, request, error.reason, error.message)
-                sender.send(refused(error))
-            except CallerGoneError:
-                self.metrics.cancelled()
-                log.cancelled(self.model, request)
-            except Exception as error:  # noqa: BLE001  the Triton boundary
-                log.failed(self.model, request, error)
-                self.metrics.failed()
-                sender.send(failed(error))
-            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            if self._hands is None:
+                self._serve(request)
+            else:
+                self._hands.give(partial(self._serve, request))
+        if self._hands is not None:
+            self._hands.wait()
 
-    def _answer(self, request: Any, sender: Any) -> None:
+    def _serve(self, request: Any) -> None:
+        """Answer one request."""
+        sender = request.get_response_sender()
+        try:
+            with self._toolbox.taken() as tools:
+                self._answer(request, sender, tools)
+            log.answered(self.model, request)
+        except InputError as error:
+            self.metrics.rejected(error.reason)
+            log.rejected(self.model, request, error.reason, error.message)
+            sender.send(refused(error))
+        except CallerGoneError:
+            self.metrics.cancelled()
+            log.cancelled(self.model, request)
+        except Exception as error:  # noqa: BLE001  the Triton boundary
+            log.failed(self.model, request, error)
+            self.metrics.failed()
+            sender.send(failed(error))
+        sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _answer(self, request: Any, sender: Any, tools: Tools) -> None:
         data = _media(request)
         given = _bytes(request, "transcript")
-        transcript = decode_text(given, self.tools.limits) if given else None
+        transcript = decode_text(given, tools.limits) if given else None
         settings = ClipSettings.from_options(_bytes(request, "options"))
         caller = _Caller(sender, heartbeats=_bytes(request, "media") is None)
         messages = clip.analyze_clip(
-            data, self.tools, settings, transcript=transcript, cancelled=caller.gone
+            data, tools, settings, transcript=transcript, cancelled=caller.gone
         )
         for message in messages:
             self._count(message)

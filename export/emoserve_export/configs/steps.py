@@ -113,6 +113,7 @@ VIDEO = Step(
     (_bytes("answer", batched=False),),
     Serving(max_batch_size=0, instances=2, max_queue_size=16),
     (*_ALL_NETWORKS, "voice_net"),
+    concurrent=True,
     decoupled=True,
 )
 TRANSCRIBE = Step(
