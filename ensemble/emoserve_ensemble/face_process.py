@@ -6,10 +6,11 @@ processes work at the same time for one instance of a step, however large its ba
 
 import contextlib
 import queue
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from emoserve_ensemble.child import Child, ChildError, StalledError
 from emoserve_ensemble.errors import InputError
@@ -23,8 +24,24 @@ _JOB_ROOM_BYTES = 3 * 24 * 10**6  # for the pixels of pictures that are handed o
 _KEPT_BYTES = 32 * 2**20  # of memory shared with the child, from one portion to the next
 
 
+_Part: TypeAlias = Callable[[], "list[Faces | InputError]"]  # unpacks some answers
+
+
+class _Order:
+    """Pictures, checked and in jobs: all that is done before a process is taken for them."""
+
+    def __init__(self, images: Sequence[bytes], limits: Limits) -> None:
+        self._pictures = checked(images, limits)
+        self.jobs = _jobs([each for each in self._pictures if isinstance(each, Picture)])
+
+    def answers(self, parts: Sequence[_Part]) -> list[Faces | InputError]:
+        """Return one answer for each picture, in order, from those for the jobs."""
+        analyzed = iter([item for part in parts for item in part()])
+        return [next(analyzed) if isinstance(each, Picture) else each for each in self._pictures]
+
+
 class FaceProcess:
-    """One such process, warm; threads wait for each other.
+    """One such process, warm; for one thread at a time.
 
     Args:
         repository: the model repository that the networks are in.
@@ -32,13 +49,10 @@ class FaceProcess:
         stall_s: how long a portion may take before the process is killed.
     """
 
-    def __init__(
-        self, repository: Path, threads: int, limits: Limits, stall_s: float = STALL_S
-    ) -> None:
+    def __init__(self, repository: Path, threads: int, limits: Limits, stall_s: float) -> None:
         self._arguments = (str(repository), str(threads))
-        self._limits, self._limits_json = limits, asdict(limits)
+        self._limits_json = asdict(limits)
         self._stall_s = stall_s
-        self._lock = threading.Lock()
         self._child = self._started()
         self._handed: Child | None = None  # the process, while it owes an answer
         self._versions: dict[str, str] | None = None
@@ -50,56 +64,43 @@ class FaceProcess:
         Raises:
             ChildError: one cannot be loaded; why is in the process's own output.
         """
-        with self._lock:
-            self._living()
-            assert self._versions is not None
-            return self._versions
+        self._living()
+        assert self._versions is not None
+        return self._versions
 
     @contextlib.contextmanager
-    def ahead(self, images: Sequence[bytes]) -> Iterator[Callable[[], list[Faces | InputError]]]:
-        """Have pictures analysed while the caller does something else.
+    def at_work(self, jobs: Sequence[Sequence[bytes]]) -> Iterator[Callable[[], list[_Part]]]:
+        """Have encoded pictures analysed while the caller does something else.
 
-        Gives what waits for the faces of each encoded picture, or why it cannot be used, in order:
-        to be called once, in the block. Both may raise:
+        Gives what waits for the answers to all jobs, to be called once, in the block. Both may
+        raise:
 
         Raises:
             ChildError: a new process does not start.
             RuntimeError: a fault of ours; says which.
         """
-        pictures = checked(images, self._limits)
-        jobs = _jobs([each for each in pictures if isinstance(each, Picture)])
+        self._hand_over(jobs[0])
+        try:
+            yield lambda: [part for job in jobs for part in self._found(job)]
+        finally:
+            if self._handed is not None:  # its answer would be taken for that to the next
+                self._handed.kill()
+                self._handed = None
 
-        def found() -> list[Faces | InputError]:
-            analyzed = iter([item for job in jobs for item in self._found(job)])
-            return [next(analyzed) if isinstance(each, Picture) else each for each in pictures]
-
-        with self._lock:
-            if jobs:
-                self._hand_over(jobs[0])
-            try:
-                yield found
-            finally:
-                if self._handed is not None:  # its answer would be taken for that to the next
-                    self._handed.kill()
-                    self._handed = None
-
-    def analyze(self, images: Sequence[bytes]) -> list[Faces | InputError]:
-        """Return what `ahead` gives, at once."""
-        with self.ahead(images) as found:
-            return found()
-
-    def _found(self, images: Sequence[bytes], *, again: bool = False) -> list[Faces | InputError]:
+    def _found(self, images: Sequence[bytes], *, again: bool = False) -> list[_Part]:
         try:
             if self._handed is None:
                 self._hand_over(images)
-            return self._answer()
+            return [self._answer()]
         except ChildError as error:
             stalled = isinstance(error, StalledError)
             if not again and (len(images) > 1 or not stalled):  # which was it, or was it any?
-                return [item for image in images for item in self._found([image], again=True)]
+                return [part for image in images for part in self._found([image], again=True)]
             if stalled:
-                return [InputError("timeout", f"image: its decoder or detector: {error}")]
-            return [InputError("undecodable", "image: the decoder crashed on it")]
+                lost = InputError("timeout", f"image: its decoder or detector: {error}")
+            else:
+                lost = InputError("undecodable", "image: the decoder crashed on it")
+            return [lambda: [lost]]
 
     def _hand_over(self, images: Sequence[bytes]) -> None:
         child = self._living()
@@ -110,13 +111,13 @@ class FaceProcess:
             if len(memory) > _KEPT_BYTES:
                 child.forget_shared()
 
-    def _answer(self) -> list[Faces | InputError]:
+    def _answer(self) -> _Part:
         assert self._handed is not None
         child, self._handed = self._handed, None
         header, numbers = child.receive(self._stall_s)
         if header["kind"] == "failed":
             raise RuntimeError(header["message"])
-        return unpacked(header["pictures"], bytes(numbers))
+        return partial(unpacked, header["pictures"], bytes(numbers))
 
     def _started(self) -> Child:
         return Child("emoserve_ensemble.face_worker", *self._arguments)
@@ -133,8 +134,7 @@ class FaceProcess:
 
     def close(self) -> None:
         """End the process."""
-        with self._lock:
-            self._child.kill()
+        self._child.kill()
 
 
 def _jobs(pictures: Sequence[Picture]) -> list[list[bytes]]:
@@ -152,11 +152,14 @@ class FaceProcesses:
 
     Args:
         count: of processes.
-        repository, threads, limits: as a `FaceProcess` takes them.
+        repository, threads, limits, stall_s: as a `FaceProcess` takes them.
     """
 
-    def __init__(self, count: int, repository: Path, threads: int, limits: Limits) -> None:
-        self._all = [FaceProcess(repository, threads, limits) for _ in range(count)]
+    def __init__(
+        self, count: int, repository: Path, threads: int, limits: Limits, stall_s: float = STALL_S
+    ) -> None:
+        self._limits = limits
+        self._all = [FaceProcess(repository, threads, limits, stall_s) for _ in range(count)]
         self._free: queue.SimpleQueue[FaceProcess] = queue.SimpleQueue()
         for process in self._all:
             self._free.put(process)
@@ -172,14 +175,31 @@ class FaceProcesses:
 
     @contextlib.contextmanager
     def ahead(self, images: Sequence[bytes]) -> Iterator[Callable[[], list[Faces | InputError]]]:
-        """As a free one's `ahead`; waits for one where there are pictures."""
-        if not images:
-            yield lambda: []
+        """Have encoded pictures analysed by a free one; waits for one where that is needed.
+
+        Gives what waits for the faces of each, or why it cannot be used, in order: to be called
+        once, in the block. Raises what `FaceProcess.at_work` does.
+        """
+        order = _Order(images, self._limits)
+        if not order.jobs:
+            yield lambda: order.answers([])
             return
+        with contextlib.ExitStack() as stack:
+            process = stack.enter_context(self._taken())
+            found = stack.enter_context(process.at_work(order.jobs))
+
+            def answers() -> list[Faces | InputError]:
+                parts = found()
+                stack.close()  # before they are unpacked: the process is to have the next at once
+                return order.answers(parts)
+
+            yield answers
+
+    @contextlib.contextmanager
+    def _taken(self) -> Iterator[FaceProcess]:
         process = self._free.get()
         try:
-            with process.ahead(images) as found:
-                yield found
+            yield process
         finally:
             self._free.put(process)
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.emotion import Given, analyze_moments
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
-from emoserve_ensemble.face_process import FaceProcess, FaceProcesses, _jobs
+from emoserve_ensemble.face_process import FaceProcesses, _jobs
 from emoserve_ensemble.faces import Faces, packed, unpacked
 from emoserve_ensemble.fusion import Fused
 from emoserve_ensemble.images import Picture
@@ -37,10 +37,15 @@ def nobody() -> bytes:
 
 
 @pytest.fixture
-def process(repository: Path) -> Iterator[FaceProcess]:
-    made = FaceProcess(repository, 1, Limits(), stall_s=20)
+def processes(repository: Path) -> Iterator[FaceProcesses]:
+    made = FaceProcesses(1, repository, 1, Limits(), stall_s=20)
     yield made
     made.close()
+
+
+def pid(processes: FaceProcesses) -> int:
+    """Return the id of the first one."""
+    return processes._all[0]._child.pid
 
 
 def same(one: Faces | InputError, other: Faces | InputError) -> None:
@@ -55,13 +60,13 @@ def same(one: Faces | InputError, other: Faces | InputError) -> None:
 
 
 def test_it_answers_as_the_pipeline_does(
-    process: FaceProcess, networks: Networks, face: bytes, nobody: bytes
+    processes: FaceProcesses, networks: Networks, face: bytes, nobody: bytes
 ) -> None:
     images = [face, b"", nobody, face[:100], face]
     wanted = analyze_images(images, Tools(networks, decoder=LocalDecoder()))
-    for one, other in zip(process.analyze(images), wanted, strict=True):
+    for one, other in zip(processes.analyze(images), wanted, strict=True):
         same(one, other)
-    assert set(process.versions) == {"face_pnet", "face_rnet", "face_onet", "face_net"}
+    assert set(processes.loaded()) == {"face_pnet", "face_rnet", "face_onet", "face_net"}
 
 
 def test_packed_faces_come_out_as_they_went_in(
@@ -73,38 +78,39 @@ def test_packed_faces_come_out_as_they_went_in(
     assert unpacked(*packed(answers[2:3]))[0].reason == "unsupported"  # type: ignore[union-attr]
 
 
-def test_a_crash_is_asked_again_one_by_one(process: FaceProcess, face: bytes) -> None:
-    process.analyze([face])
-    first = process._child.pid
+def test_a_crash_is_asked_again_one_by_one(processes: FaceProcesses, face: bytes) -> None:
+    processes.analyze([face])
+    first = pid(processes)
     os.kill(first, signal.SIGSTOP)  # so that it is still at work when it dies
     threading.Timer(0.3, os.kill, (first, signal.SIGKILL)).start()
-    assert [len(answer) for answer in process.analyze([face, face])] == [1, 1]  # type: ignore[arg-type]
-    assert process._child.pid != first
+    assert [len(answer) for answer in processes.analyze([face, face])] == [1, 1]  # type: ignore[arg-type]
+    assert pid(processes) != first
 
 
 def test_a_picture_is_lost_that_crashes_twice(
-    process: FaceProcess, face: bytes, monkeypatch: pytest.MonkeyPatch
+    processes: FaceProcesses, face: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer, killed = process._answer, []
+    process, killed = processes._all[0], []
+    answer = process._answer
 
-    def dying() -> list[Faces | InputError]:
-        killed.append(process._child.pid)
-        os.kill(process._child.pid, signal.SIGKILL)
+    def dying() -> Callable[[], list[Faces | InputError]]:
+        killed.append(pid(processes))
+        os.kill(pid(processes), signal.SIGKILL)
         return answer()
 
     monkeypatch.setattr(process, "_answer", dying)
-    (lost,) = process.analyze([face])
+    (lost,) = processes.analyze([face])
     assert isinstance(lost, InputError)
     assert (lost.reason, lost.message) == ("undecodable", "image: the decoder crashed on it")
     assert len(set(killed)) == 2
     monkeypatch.undo()
-    assert [len(answer) for answer in process.analyze([face])] == [1]  # type: ignore[arg-type]
+    assert [len(answer) for answer in processes.analyze([face])] == [1]  # type: ignore[arg-type]
 
 
 def test_pictures_are_analysed_while_the_caller_does_something_else(
-    process: FaceProcess, face: bytes, nobody: bytes
+    processes: FaceProcesses, face: bytes, nobody: bytes
 ) -> None:
-    with process.ahead([face, b"", nobody]) as found:
+    with processes.ahead([face, b"", nobody]) as found:
         pass_by = sum(range(1000))
         first, empty, last = found()
     assert pass_by == 499500
@@ -113,22 +119,24 @@ def test_pictures_are_analysed_while_the_caller_does_something_else(
 
 
 def test_an_answer_that_nobody_took_is_not_the_next_ones(
-    process: FaceProcess, face: bytes, nobody: bytes
+    processes: FaceProcesses, face: bytes, nobody: bytes
 ) -> None:
-    with process.ahead([face]):
-        first = process._child.pid
-    with pytest.raises(ZeroDivisionError), process.ahead([face]):
+    with processes.ahead([face]):
+        first = pid(processes)
+    with pytest.raises(ZeroDivisionError), processes.ahead([face]):
         1 / 0  # noqa: B018
-    assert [len(answer) for answer in process.analyze([nobody])] == [0]  # type: ignore[arg-type]
-    assert process._child.pid != first
+    assert [len(answer) for answer in processes.analyze([nobody])] == [0]  # type: ignore[arg-type]
+    assert pid(processes) != first
 
 
-def test_a_process_that_dies_meanwhile_costs_no_answer(process: FaceProcess, face: bytes) -> None:
-    process.analyze([face])
-    pid = process._child.pid
-    os.kill(pid, signal.SIGSTOP)
-    with process.ahead([face, face]) as found:
-        os.kill(pid, signal.SIGKILL)
+def test_a_process_that_dies_meanwhile_costs_no_answer(
+    processes: FaceProcesses, face: bytes
+) -> None:
+    processes.analyze([face])
+    first = pid(processes)
+    os.kill(first, signal.SIGSTOP)
+    with processes.ahead([face, face]) as found:
+        os.kill(first, signal.SIGKILL)
         assert [len(answer) for answer in found()] == [1, 1]  # type: ignore[arg-type]
 
 
@@ -142,6 +150,11 @@ def test_several_processes_are_taken_in_turn_and_all_close(
             assert [len(answer) for answer in other()] == [0, 1]  # type: ignore[arg-type]
         assert [len(answer) for answer in one()] == [1]  # type: ignore[arg-type]
         assert none() == []
+    with processes.ahead([nobody]) as one, processes.ahead([face]) as other:
+        assert [len(answer) for answer in other()] == [1]  # type: ignore[arg-type]
+        with processes.ahead([face]) as next_one:  # free as soon as it has answered
+            assert [len(answer) for answer in next_one()] == [1]  # type: ignore[arg-type]
+        assert [len(answer) for answer in one()] == [0]  # type: ignore[arg-type]
     assert [len(answer) for answer in processes.analyze([face])] == [1]  # type: ignore[arg-type]
     processes.close()
     assert not any(process._child.alive for process in processes._all)
@@ -171,10 +184,10 @@ def test_moments_with_pictures_analysed_elsewhere_answer_the_same(
 
 
 def test_many_pictures_are_handed_over_in_several_jobs(
-    process: FaceProcess, face: bytes, nobody: bytes
+    processes: FaceProcesses, face: bytes, nobody: bytes
 ) -> None:
     images = [nobody] * 40 + [b"", face]
-    *none, empty, one = process.analyze(images)
+    *none, empty, one = processes.analyze(images)
     assert [len(each) for each in none] == [0] * 40  # type: ignore[arg-type]
     assert isinstance(empty, InputError)
     assert len(one) == 1  # type: ignore[arg-type]
@@ -205,17 +218,17 @@ def test_a_picture_that_takes_too_much_memory_loses_itself_only(
 
 
 def test_a_picture_that_takes_for_ever_is_given_up(repository: Path, face: bytes) -> None:
-    process = FaceProcess(repository, 1, Limits(), stall_s=0.3)
-    process.versions  # noqa: B018  loaded
-    os.kill(process._child.pid, signal.SIGSTOP)
-    (late,) = process.analyze([face])
+    processes = FaceProcesses(1, repository, 1, Limits(), stall_s=0.3)
+    processes.loaded()
+    os.kill(pid(processes), signal.SIGSTOP)
+    (late,) = processes.analyze([face])
     assert isinstance(late, InputError)
     assert late.reason == "timeout"
-    process.close()
+    processes.close()
 
 
 def test_an_unusable_repository_says_so(tmp_path: Path) -> None:
-    process = FaceProcess(tmp_path, 1, Limits())
+    processes = FaceProcesses(1, tmp_path, 1, Limits())
     with pytest.raises(Exception, match="crashed"):
-        process.versions  # noqa: B018
-    process.close()
+        processes.loaded()
+    processes.close()
