@@ -8,7 +8,7 @@ from typing import TypeAlias
 from emoserve_peers.records import Record
 from emoserve_peers.rounds import Series, ratio
 from emoserve_peers.systems import EMBEDDED, LIMIT, OURS, PARTS, PEERS, PROCESSES, TUNED
-from emoserve_peers.tables import title
+from emoserve_peers.tables import digits, title
 
 IDLE_CORE = 0.02
 
@@ -78,7 +78,7 @@ def _tail(systems: Systems) -> Goal | None:
         return None
     best = min(others, key=lambda name: others[name])
     own = min(median(systems[name].p95_ms) for name in OURS if name in systems)
-    measured = f"{own:.3g} ms, {title(best)} {others[best]:.3g} ms"
+    measured = f"{digits(own)} ms, {title(best)} {digits(others[best])} ms"
     return Goal("p95 no worse than the best peer's", measured, own <= others[best])
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from emoserve_peers.records import Record
 from emoserve_peers.systems import LIMITS, OURS, TUNED
-from emoserve_peers.tables import Row, rows
+from emoserve_peers.tables import Row, digits, rows
 
 _OURS, _OTHERS, _BARE = "#c2410c", "#64748b", "#cbd5e1"
 _ROW_INCHES, _PANEL_INCHES = 0.27, 0.9
@@ -57,7 +57,9 @@ def _tail(axes: Any, shown: Sequence[Row]) -> None:
     for bar, row in zip(bars, served, strict=True):
         bar.set_color(_colour(row))
         axes.plot([row.p50_ms] * 2, [bar.get_y(), bar.get_y() + bar.get_height()], color="black")
-        axes.text(row.p95_ms, bar.get_y() + bar.get_height() / 2, f" {row.p95_ms:.3g}", va="center")
+        axes.text(
+            row.p95_ms, bar.get_y() + bar.get_height() / 2, f" {digits(row.p95_ms)}", va="center"
+        )
     axes.set_xlabel("p95 latency, ms (mark: median)")
     axes.set_xlim(0, max(row.p95_ms for row in served) * 1.15)
 

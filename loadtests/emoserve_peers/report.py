@@ -69,15 +69,15 @@ def _section(records: Mapping[str, Record], picture: Path, page: Path) -> Iterat
 
 _METHOD = """\
 `make bench` measured this on {machine}: all servers of a workload up at once, rounds that measure
-every one in turn (each round begins with another) while those that work when idle stand still
-(SIGSTOP) and after each of which the server works off what h2load left behind, one h2load for HTTP
-and gRPC, servers and generator on the same two cores, of which h2load took at most {share}.
+every one in turn (each round begins with another), those that work when idle standing still
+meanwhile (SIGSTOP). After its turn each works off what h2load left behind. One h2load for HTTP and
+gRPC, servers and generator on the same two cores, of which h2load took at most {share}.
 «x limit» is the median over the rounds of the rate over that of «no server, a thread per core» in
 the same round, which does the same calls on the same bytes with nothing around them, one item per
-call; a server that batches can pass 1. Latencies are medians over the rounds.
-Every server's answers were equal to the limit's before anything was timed.
-A measurement during which programs of others kept more than {quiet:g} of a core busy was
-taken again, once. Of those that count, the median had {others:.2f} cores of others, the worst
+call; a server that batches can pass 1. Latencies are medians over the rounds. The answers of every
+server were equal to the limit's before anything was timed.
+A measurement during which programs of others kept more than {quiet:g} of a core busy was taken
+again, once. Of those that count, the median had {others:.2f} cores of others, the worst
 {worst:.2f}.
 Absolute figures hold for this machine only; ratios travel.
 """

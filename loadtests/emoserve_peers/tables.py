@@ -70,6 +70,11 @@ def rows(series: Mapping[int, Mapping[str, Series]]) -> Iterator[Row]:
             )
 
 
+def digits(value: float) -> str:
+    """Return a number with at least three digits that count, and no exponent."""
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
 def cells(row: Row) -> tuple[str, ...]:
     """Return a row as text, as `COLUMNS` names it."""
     low, high = row.span
@@ -80,8 +85,8 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{low:.2f} to {high:.2f}",
         f"{row.of_processes:.2f}",
         f"{row.rate_hz:.4g}",
-        f"{row.p50_ms:.3g}",
-        f"{row.p95_ms:.3g}",
+        digits(row.p50_ms),
+        digits(row.p95_ms),
     )
 
 

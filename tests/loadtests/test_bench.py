@@ -30,6 +30,7 @@ from emoserve_peers.rounds import Series, interleaved, ratio
 from emoserve_peers.servers import Running
 from emoserve_peers.starts import start_times
 from emoserve_peers.systems import COMPARED, LIMIT, LIMITS, PEERS, PROCESSES, SERVERS, SYSTEMS
+from emoserve_peers.tables import digits
 from emoserve_peers.work import joined, taken_apart
 from emoserve_server import EmbeddedTriton
 
@@ -307,6 +308,15 @@ def test_every_system_says_how_it_is_set_up() -> None:
             assert system.server in SERVERS
     assert set(COMPARED) <= set(SYSTEMS)
     assert not set(LIMITS) & set(SYSTEMS)
+
+
+def test_milliseconds_are_written_as_people_read_them() -> None:
+    assert [digits(value) for value in (4.163, 99.96, 453.4, 3054.0)] == [
+        "4.16",
+        "100",
+        "453",
+        "3054",
+    ]
 
 
 def test_environments_are_pinned_in_full() -> None:
