@@ -47,7 +47,7 @@ class Dictation:
     def __init__(self, transcriber: Transcriber) -> None:
         self._transcriber = transcriber
         self._stop = Event()
-        self._thread = ThreadPoolExecutor(transcriber.ways, "dictation")
+        self._threads = ThreadPoolExecutor(transcriber.ways, "dictation")
         self._begun: deque[Future[Said]] = deque()
 
     def begin(self, samples: Floats, cancelled: Cancelled) -> "Future[Said]":
@@ -61,7 +61,7 @@ class Dictation:
         """
         while len(self._begun) >= MOST_AHEAD:
             awaited(self._begun.popleft(), cancelled)
-        self._begun.append(self._thread.submit(self._said, samples))
+        self._begun.append(self._threads.submit(self._said, samples))
         return self._begun[-1]
 
     def _said(self, samples: Floats) -> Said:
@@ -73,4 +73,4 @@ class Dictation:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()  # the rest is not wanted
-        self._thread.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)

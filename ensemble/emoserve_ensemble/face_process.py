@@ -23,7 +23,6 @@ STALL_S = 30.0  # so does one that has worked on a portion for so long
 _JOB_ROOM_BYTES = 3 * 24 * 10**6  # for the pixels of pictures that are handed over at once
 _KEPT_BYTES = 32 * 2**20  # of memory shared with the child, from one portion to the next
 
-
 _Part: TypeAlias = Callable[[], "list[Faces | InputError]"]  # unpacks some answers
 
 

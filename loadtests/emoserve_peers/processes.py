@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 REST_S = 0.2  # how long a server is watched
+LONGEST_S = 30.0  # and no longer, if it never rests
 REST_CORES = 0.1  # so much more than while nobody calls is noise
 
 _TICK_HZ = os.sysconf("SC_CLK_TCK")
@@ -99,7 +100,7 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def wait_for_rest(pids: Iterable[int], idle_cores: float, longest_s: float = 30.0) -> None:
+def wait_for_rest(pids: Iterable[int], idle_cores: float) -> None:
     """Return when processes take little more than they do while nobody calls.
 
     h2load leaves its last requests unanswered: a server still works on them when it has gone.
@@ -107,7 +108,7 @@ def wait_for_rest(pids: Iterable[int], idle_cores: float, longest_s: float = 30.
     Args:
         idle_cores: what they take of a core while nobody calls.
     """
-    known, end_s = list(pids), time.monotonic() + longest_s
+    known, end_s = list(pids), time.monotonic() + LONGEST_S
     before_s = processor_s(known)
     while time.monotonic() < end_s:
         time.sleep(REST_S)
