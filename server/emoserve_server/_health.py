@@ -20,8 +20,17 @@ class ModelState:
 
 def is_ready(host: str, port: int) -> bool:
     """Return whether `/v2/health/ready` says so within two seconds."""
+    return _is_ok(host, port, "/v2/health/ready")
+
+
+def has_metrics(host: str, port: int) -> bool:
+    """Return whether `/metrics` answers within two seconds."""
+    return _is_ok(host, port, "/metrics")
+
+
+def _is_ok(host: str, port: int, path: str) -> bool:
     try:
-        return _ask(host, port, "GET", "/v2/health/ready")[0] == 200
+        return _ask(host, port, "GET", path)[0] == 200
     except (OSError, http.client.HTTPException):
         return False
 

@@ -27,7 +27,8 @@ def wait_until_ready(
     """Return once the server answers that it is ready with all models of `names`.
 
     Triton opens its ports only after all models are loaded, so until then progress is read from
-    its log; at the end `/v2/health/ready` and the repository index decide.
+    its log; at the end `/v2/health/ready`, the repository index and `/metrics`, the port that
+    is opened last, decide.
 
     Raises:
         StartError: it ended, or was not ready in time.
@@ -61,7 +62,8 @@ def _all_ready(names: Sequence[str], listeners: Listeners) -> bool:
     if not _health.is_ready(listeners.host, listeners.http_port):
         return False
     states = _health.index(listeners.host, listeners.http_port)
-    return {state.name for state in states if state.state == "READY"}.issuperset(names)
+    ready = {state.name for state in states if state.state == "READY"}
+    return ready.issuperset(names) and _health.has_metrics(listeners.host, listeners.metrics_port)
 
 
 def _failure(what: str, log_file: Path) -> StartError:

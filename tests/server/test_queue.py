@@ -1,11 +1,17 @@
 """A queue with a bound refuses what is too much, and drops what nobody waits for any more."""
 
 import asyncio
+import re
 import shutil
+import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from emoserve_client import AsyncEmotionClient, EmotionClient, Retry
@@ -32,7 +38,7 @@ def bounded(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield triton
 
 
-async def _flood(url: str, timeout_s: float) -> Counter[str]:
+async def _flood(url: str, timeout_s: float, callers: int = CALLERS) -> Counter[str]:
     outcomes: Counter[str] = Counter()
 
     async def ask(client: AsyncEmotionClient) -> None:
@@ -43,7 +49,7 @@ async def _flood(url: str, timeout_s: float) -> Counter[str]:
             outcomes[type(error).__name__] += 1
 
     async with AsyncEmotionClient(url, timeout_s=timeout_s, retry=Retry(attempts=1)) as client:
-        await asyncio.gather(*(ask(client) for _ in range(CALLERS)))
+        await asyncio.gather(*(ask(client) for _ in range(callers)))
     return outcomes
 
 
@@ -63,13 +69,48 @@ def _executed(client: EmotionClient) -> int:
     return model.inference_count
 
 
+@contextmanager
+def _standing_still(triton: EmbeddedTriton) -> Iterator[None]:
+    """Stop the processes that execute `text`."""
+    stubs = [
+        child
+        for child in psutil.Process(triton.pid).children()
+        if any(part.startswith("text_") for part in child.cmdline())
+    ]
+    assert len(stubs) == 2
+    for stub in stubs:
+        stub.suspend()
+    try:
+        yield
+    finally:
+        for stub in stubs:
+            stub.resume()
+
+
+def _waiting(triton: EmbeddedTriton) -> int:
+    with urllib.request.urlopen(triton.metrics_url, timeout=5) as answer:
+        found = re.search(
+            r'nv_inference_pending_request_count\{model="text".*\} (\d+)', answer.read().decode()
+        )
+    assert found is not None
+    return int(found[1])
+
+
 def test_what_waited_longer_than_its_caller_is_not_worked_off(bounded: EmbeddedTriton) -> None:
     """Over HTTP Triton does not see that a caller left; the time limit that came along says it."""
-    with EmotionClient(bounded.http_url) as client:
+    url = bounded.http_url
+    impatient, patient = 4, 0
+    with ThreadPoolExecutor() as callers, EmotionClient(url, timeout_s=60) as client:
         before = _executed(client)
-        outcomes = asyncio.run(_flood(bounded.http_url, 0.15))
-        client.text("still there?")
+        answers = []
+        with _standing_still(bounded):
+            while not _waiting(bounded):  # until both processes have something in hand
+                assert patient < 8
+                answers.append(callers.submit(client.text, "no hurry"))
+                patient += 1
+                time.sleep(0.2)
+            outcomes = asyncio.run(_flood(url, 0.3, impatient))
+        assert all(answer.result().emotions for answer in answers)
         executed = _executed(client) - before
-    late = outcomes[DeadlineError.__name__]
-    assert late > 0
-    assert executed < outcomes["answered"] + late
+    assert outcomes == {DeadlineError.__name__: impatient}
+    assert executed == patient
