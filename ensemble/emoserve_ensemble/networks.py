@@ -44,6 +44,10 @@ class Networks(Protocol):
         """Return the labels of one output, in the network's own order."""
         ...
 
+    def unpadded(self, network: str) -> bool:
+        """Tell whether padding costs a network nothing."""
+        ...
+
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         """Return the answers in the order of the questions, which may run at the same time."""
         ...
@@ -113,7 +117,7 @@ class LocalNetworks:
         folders = {name: newest_version(repository / name) for name in names}
         self._versions = {name: folder.name for name, folder in folders.items()}
         self._sessions = {name: open_network(folder, threads) for name, folder in folders.items()}
-        self._exact = {name: read_runtime(folder).exact for name, folder in folders.items()}
+        self._runtimes = {name: read_runtime(folder) for name, folder in folders.items()}
         self._labels = {name: labels_of(repository / name) for name in self._versions}
 
     @property
@@ -122,6 +126,9 @@ class LocalNetworks:
 
     def labels(self, network: str, output: str) -> list[str]:
         return self._labels[network][output]
+
+    def unpadded(self, network: str) -> bool:
+        return self._runtimes[network].unpadded
 
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return [self._ask(question) for question in questions]
@@ -144,7 +151,7 @@ class LocalNetworks:
         answer = self._ask(Question(name, inputs))
         for output, value in answer.items():
             wanted = stored.get(f"graph/{output}")
-            if wanted is not None and not alike(value, wanted, self._exact[name]):
+            if wanted is not None and not alike(value, wanted, self._runtimes[name].exact):
                 worst = float(np.abs(value - wanted).max())
                 raise ValueError(
                     f"{name}: output {output} differs by {worst:.3g} from its golden answer; "

@@ -33,6 +33,7 @@ class Runtime:
         kept: nodes that stay in `precision` all the same.
         multiple: the second axis of each input is filled up with zeros to a multiple of this, for
             networks that a mask tells what counts: each new shape costs OpenVINO time.
+        unpadded: the graph computes nothing for what a mask hides (docs/decisions.md 25).
     """
 
     name: str = "onnxruntime"
@@ -40,6 +41,7 @@ class Runtime:
     group: int = 0
     kept: tuple[str, ...] = ()
     multiple: int = 1
+    unpadded: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in NAMES or self.precision not in PRECISIONS:

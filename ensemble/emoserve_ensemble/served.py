@@ -13,6 +13,7 @@ import triton_python_backend_utils as pb_utils
 
 from emoserve_ensemble.labels import labels_of
 from emoserve_ensemble.networks import Question, Tensors, newest_version
+from emoserve_ensemble.runtimes import read_runtime
 
 
 class ServedNetworks:
@@ -25,9 +26,9 @@ class ServedNetworks:
 
     def __init__(self, repository: Path, outputs: Mapping[str, Iterable[str]]) -> None:
         self._outputs = {name: list(wanted) for name, wanted in outputs.items()}
-        self._versions = {
-            name: newest_version(repository / name, "model.*").name for name in self._outputs
-        }
+        folders = {name: newest_version(repository / name, "model.*") for name in self._outputs}
+        self._versions = {name: folder.name for name, folder in folders.items()}
+        self._unpadded = {name: read_runtime(folder).unpadded for name, folder in folders.items()}
         self._labels = {name: labels_of(repository / name) for name in self._outputs}
         self._loop = asyncio.new_event_loop()
 
@@ -37,6 +38,9 @@ class ServedNetworks:
 
     def labels(self, network: str, output: str) -> list[str]:
         return self._labels[network][output]
+
+    def unpadded(self, network: str) -> bool:
+        return self._unpadded[network]
 
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return self._loop.run_until_complete(self._gathered(questions))

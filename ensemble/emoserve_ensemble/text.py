@@ -16,7 +16,9 @@ from emoserve_ensemble.tokens import Tokens
 from emoserve_ensemble.tools import Tools
 
 NETWORKS = ("text_net",)
-MOST_PADDING = 8  # tokens; a call's fixed cost is that of 10 tokens (docs/decisions.md 14)
+# Tokens by which texts of one call differ: its fixed cost is that of 10 tokens (docs/decisions.md
+# 14), and where padding is left out only attention, which is cheap, sees it (25).
+MOST_PADDING, MOST_UNPADDED = 8, 40
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,10 @@ def text_questions(texts: Sequence[str], tools: Tools) -> TextQuestions:
     tokens = tools.words.encode(texts)
     lengths = tokens.attention_mask.sum(axis=1)
     order = np.argsort(lengths, kind="stable")
+    most = MOST_UNPADDED if tools.networks.unpadded("text_net") else MOST_PADDING
     groups: list[list[int]] = []
     for row in order:
-        if not groups or lengths[row] - lengths[groups[-1][0]] > MOST_PADDING:
+        if not groups or lengths[row] - lengths[groups[-1][0]] > most:
             groups.append([])
         groups[-1].append(int(row))
     return TextQuestions(

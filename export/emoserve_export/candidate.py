@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from onnx import ModelProto
@@ -11,7 +11,7 @@ from emoserve_ensemble.runtimes import FILE as RUNTIME
 from emoserve_ensemble.runtimes import Runtime
 from emoserve_export import golden, graph
 from emoserve_export.choices import Choices
-from emoserve_export.conversion import Converted, convert
+from emoserve_export.conversion import Converted, convert, unpadded
 from emoserve_export.declaration import Arrays, Network, Precision
 from emoserve_export.fingerprint import tool_versions
 from emoserve_export.golden_file import FILE
@@ -40,7 +40,7 @@ class Candidate:
     precision: Precision
     pairs: Sequence[tuple[Arrays, Arrays]]
     rows: Sequence[Comparison]
-    trials: list[Trial] = field(default_factory=list)
+    trials: Sequence[Trial] = ()
     excluded: tuple[str, ...] = ()
     runtime: Runtime = Runtime()  # noqa: RUF009  frozen
 
@@ -103,16 +103,16 @@ def candidate(
     """
     progress("PyTorch to ONNX")
     samples = network_samples(network, choices.samples)
-    converted = convert(network, samples)
+    converted = convert(network, samples, choices.profile)
     if not choices.tune:
         known = published if published and choices.precision is None else {}
         precision = choices.precision or known.get("precision", network.precision)
         made = in_precision(converted, precision, samples, progress, known.get("float32_nodes"))
-        return _gated(converted, made, precision, samples, [])
+        return _gated(converted, made, precision, samples, choices)
     trials = tune(converted, samples, progress)
     best = fastest(trials)
     made = best.variant or Variant(converted.model)
-    return _gated(converted, made, best.precision, samples, trials)
+    return _gated(converted, made, best.precision, samples, choices, trials)
 
 
 def _gated(
@@ -120,10 +120,10 @@ def _gated(
     made: Variant,
     precision: Precision,
     samples: Samples | None,
-    trials: list[Trial],
+    choices: Choices,
+    trials: Sequence[Trial] = (),
 ) -> Candidate:
     rows = [*converted.rows, *compared(converted, made, precision, samples)]
     network, pairs = converted.network, converted.pairs
-    return Candidate(
-        network, made.model, precision, pairs, rows, trials, made.excluded, made.runtime
-    )
+    runtime = dataclasses.replace(made.runtime, unpadded=unpadded(network, choices.profile))
+    return Candidate(network, made.model, precision, pairs, rows, trials, made.excluded, runtime)

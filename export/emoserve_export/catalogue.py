@@ -108,6 +108,7 @@ TEXT = Network(
     build="emoserve_export.networks.text:TextNet",
     checkpoint=(MINILM_BODY, _own("text")),
     prepare="merge_adapters",
+    unpad="leave_out_padding",
     inputs=(
         Tensor(
             "input_ids",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import ModelProto
 
 from emoserve_export import graph
+from emoserve_export.configs.generate import Profile
 from emoserve_export.declaration import Arrays, Network
 from emoserve_export.errors import DeclarationError
 from emoserve_export.parity import Comparison, Subject, compare, parity_samples, require_parity
@@ -32,11 +33,14 @@ class Converted:
     rows: tuple[Comparison, ...]
 
 
-def convert(network: Network, samples: Samples | None = None) -> Converted:
+def convert(
+    network: Network, samples: Samples | None = None, profile: Profile = "cpu"
+) -> Converted:
     """Return the ONNX graph of a network after it proved to answer like the trained one.
 
     Args:
         samples: real items to compare on, before the declared samples.
+        profile: where it is to run; graphs for a CPU compute nothing for padding.
 
     Raises:
         CheckpointError: the weights are refused.
@@ -57,6 +61,8 @@ def convert(network: Network, samples: Samples | None = None) -> Converted:
         references = [graph.run_module(network, module, inputs) for inputs in asked]
         if network.prepare:
             getattr(module, network.prepare)()
+        if unpadded(network, profile):
+            getattr(module, network.unpad)()
         model = graph.export_graph(network, module)
         session = open_session(model)
         answers = [session.run(inputs) for inputs in asked]
@@ -66,6 +72,11 @@ def convert(network: Network, samples: Samples | None = None) -> Converted:
     require_parity(rows)
     pairs = tuple(zip(asked, references, strict=True))
     return Converted(network, model, pairs, tuple(rows))
+
+
+def unpadded(network: Network, profile: Profile) -> bool:
+    """Tell whether a profile's graph computes nothing for padding."""
+    return bool(network.unpad) and profile == "cpu"
 
 
 def build_module(network: Network) -> "nn.Module":

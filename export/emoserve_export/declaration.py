@@ -190,6 +190,8 @@ class Network:
         prepare: a method of the module that is called before export (merging adapters, fusing);
             for an ONNX file `"package.module:function"`, which changes the graph in place. The
             trained network's answers are taken before it.
+        unpad: a method of the module, called after `prepare` for the `cpu` profile, after which it
+            computes nothing for padding (docs/decisions.md 25).
         renames: for an ONNX file, its tensor names -> the declared ones.
         samples: returns inputs for a number of items and a seed; by default random values in
             the declared ranges.
@@ -210,6 +212,7 @@ class Network:
     preprocessing: Preprocessing = field(default_factory=lambda: Preprocessing("none"))
     labels: Mapping[str, Labels] = field(default_factory=dict)
     prepare: str = ""
+    unpad: str = ""
     renames: Mapping[str, str] = field(default_factory=dict)
     tolerance: Tolerance = field(default_factory=Tolerance)
     budget: Budget = field(default_factory=Budget)

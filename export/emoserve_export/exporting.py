@@ -58,7 +58,7 @@ class _Export:
 
     def network(self, network: Network) -> None:
         """Stage one network, unless it is up to date."""
-        name, mark = network.name, fingerprint(network)
+        name, mark = network.name, self._fingerprint(network)
         declared = declared_files(network, self.choices.profile, self.choices.max_queue_size)
         if self._up_to_date(network, mark):
             self.progress(name, "up to date")
@@ -68,6 +68,9 @@ class _Export:
             texts = {name: content.decode() for name, content in declared.items()}
             self._convert(network, {"fingerprint": mark, "declared": texts})
         self.publication.stage(name, declared | network_files(network))
+
+    def _fingerprint(self, network: Network) -> str:
+        return fingerprint(network, profile=self.choices.profile if network.unpad else "")
 
     def _up_to_date(self, network: Network, mark: str) -> bool:
         record = self.publication.manifest.record(network.name)
@@ -89,7 +92,7 @@ class _Export:
         made = candidate(network, self.choices, lambda state: self.progress(name, state), published)
         report.rows += made.rows
         if made.trials:
-            report.trials[name] = made.trials
+            report.trials[name] = list(made.trials)
         version = stage_version(
             self.publication, name, made.files, facts | made.facts(), self.choices.keep
         )

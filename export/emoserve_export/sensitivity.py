@@ -5,6 +5,7 @@ network each group of neighbours, a layer or so); the ones whose quantisation mo
 are then left out, as few of them as make the network agree with float32 on the calibration items.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,7 +17,8 @@ from emoserve_export.samples import Samples, batches
 from emoserve_export.sessions import Variant, open_session
 
 RANKED_ON = 8  # calibration items
-JUDGED_ON = 768
+JUDGED_ON = 2048
+CONFIDENT = 1.645  # standard errors: 95 of 100 that agree so far keep the budget on other items
 MOST_GROUPS = 40
 QUANTISED_BYTES = 4e9  # at most, for the ranking: a network of 400 MB has 10 groups
 
@@ -79,14 +81,23 @@ def _fewest(without: Callable[[int], Variant], judge: "_Judge", most: int) -> Va
     return found
 
 
+def wanted(budget: float, items: int) -> float:
+    """Return the agreement on so many items that lets expect the budget's on others.
+
+    Half of what the budget allows to differ, or more where there are enough items to tell.
+    """
+    error = math.sqrt(budget * (1 - budget) / items)
+    return min((1 + budget) / 2, budget + CONFIDENT * error)
+
+
 class _Judge:
     """Compares a graph with the float32 one on the calibration items."""
 
     def __init__(self, converted: Converted, calibration: Arrays) -> None:
-        # A margin, for other items will come.
-        self._wanted = (1 + converted.network.budget.agreement) / 2
+        judged = {name: array[:JUDGED_ON] for name, array in calibration.items()}
+        self._wanted = wanted(converted.network.budget.agreement, len(next(iter(judged.values()))))
         self._labelled = tuple(converted.network.labels)
-        self._pieces = batches({n: array[:JUDGED_ON] for n, array in calibration.items()}, 32)
+        self._pieces = batches(judged, 32)
         self._few = {name: array[:RANKED_ON] for name, array in calibration.items()}
         session = open_session(converted.model)
         self._reference = [session.run(inputs) for inputs in self._pieces]

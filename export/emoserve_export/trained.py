@@ -33,6 +33,9 @@ class TrainedNetworks:
     def labels(self, network: str, output: str) -> list[str]:
         return list(self._declared[network].labels[output].names)
 
+    def unpadded(self, network: str) -> bool:
+        return False
+
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return [self._ask(question) for question in questions]
 

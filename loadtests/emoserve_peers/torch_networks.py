@@ -39,6 +39,9 @@ class TorchNetworks:
     def labels(self, network: str, output: str) -> list[str]:
         return self._labels[network][output]
 
+    def unpadded(self, network: str) -> bool:
+        return False
+
     def ask_all(self, questions: Sequence[Question]) -> list[Tensors]:
         return [self._ask(question) for question in questions]
 

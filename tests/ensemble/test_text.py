@@ -1,5 +1,7 @@
 """Sentences of every length together answer as each does alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,12 +28,27 @@ def test_sentences_of_every_length_answer_as_each_does_alone(tools: Tools) -> No
         np.testing.assert_allclose(found.embedding, alone.embedding, atol=1e-4)
 
 
-def test_texts_of_like_length_share_a_question_and_little_of_it_is_padding(tools: Tools) -> None:
+class Padded(LocalNetworks):
+    """As with a graph that computes padding like words."""
+
+    def unpadded(self, network: str) -> bool:
+        return False
+
+
+def test_texts_of_like_length_share_a_question_and_little_of_it_is_padding(
+    repository: Path, tokenizer: Tokenizer
+) -> None:
+    tools = Tools(Padded(repository, ["text_net"]), tokenizer=tokenizer)
     asked = text_questions(SENTENCES, tools).questions
     assert [len(question.inputs["input_ids"]) for question in asked] == [4, 1, 1]
     for question in asked:
         padding = (question.inputs["attention_mask"] == 0).sum(axis=1)
         assert padding.max() <= 8
+
+
+def test_where_padding_costs_nothing_only_very_long_texts_are_asked_alone(tools: Tools) -> None:
+    asked = text_questions(SENTENCES, tools).questions
+    assert [len(question.inputs["input_ids"]) for question in asked] == [5, 1]
 
 
 def test_no_texts_ask_nothing(tools: Tools) -> None:

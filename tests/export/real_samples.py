@@ -77,9 +77,9 @@ def speech_windows(recordings: Sequence["Recording"]) -> tuple[np.ndarray, np.nd
 def text_samples(data: Path) -> Arrays:
     tokenizer = Tokenizer(TOKENIZER.read())
     arrays: Arrays = {"metric": np.asarray("weighted_f1"), "output": np.asarray("emotion")}
-    for split, before in (("dev", "calibration/"), ("test", "")):
-        rows = rows_of(data / "meld" / f"{split}_sent_emo.csv")
-        rows = rows[:CALIBRATION] if before else rows
+    for splits, before in ((("dev", "train"), "calibration/"), (("test",), "")):
+        rows = [row for one in splits for row in rows_of(data / "meld" / f"{one}_sent_emo.csv")]
+        rows = rows[: 2 * CALIBRATION] if before else rows
         tokens = tokenizer.encode([row["Utterance"] for row in rows])
         arrays[f"{before}input_ids"] = tokens.input_ids[:, :TOKENS]
         arrays[f"{before}attention_mask"] = tokens.attention_mask[:, :TOKENS]

@@ -1,6 +1,7 @@
 """What all steps share: reading the config, taking a batch apart, putting the answers together."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ from emoserve_ensemble.steps._hands import Hands
 from emoserve_ensemble.steps._metrics import StepMetrics
 from emoserve_ensemble.tokens import Tokenizer
 from emoserve_ensemble.tools import Tools
+
+NICE = 5  # who brings the next requests needs little, but at once (docs/decisions.md 25)
 
 Member = TypeVar("Member")
 Answer = TypeVar("Answer")
@@ -149,6 +152,7 @@ class Step(Generic[Member, Answer]):
 
     def load(self, config: StepConfig) -> None:
         """Load what the step works with; more of it where a subclass says so."""
+        os.nice(NICE)
         self.tools = config.tools(self.networks_needed, reads_text=self.reads_text)
 
     def decode(self, request: Any) -> list[Member]:

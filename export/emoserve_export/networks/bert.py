@@ -71,10 +71,9 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(size.hidden, eps=size.norm_epsilon)
         self.dropout = nn.Dropout(size.dropout)
 
-    def forward(self, input_ids: Tensor) -> Tensor:
-        """Returns float32 [batch, tokens, 384]; all tokens are of type 0."""
-        tokens = input_ids.shape[1]
-        x = self.word_embeddings(input_ids) + self.position_embeddings.weight[:tokens]
+    def forward(self, input_ids: Tensor, positions: Tensor) -> Tensor:
+        """Returns float32 [..., 384] for int64 [...] twice; all tokens are of type 0."""
+        x = self.word_embeddings(input_ids) + self.position_embeddings(positions)
         normalised: Tensor = self.LayerNorm(x + self.token_type_embeddings.weight[0])
         dropped: Tensor = self.dropout(normalised)
         return dropped
@@ -133,9 +132,9 @@ class Layer(nn.Module):
         )
         self.output = Residual(size.intermediate, size, rank)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Returns float32 [batch, tokens, 384]."""
-        x = self.attention["output"](self.attention["self"](x, mask), x)
+    def forward(self, x: Tensor, *where: Tensor) -> Tensor:
+        """Returns float32 [..., 384]; `where` is what attention takes beside the vectors."""
+        x = self.attention["output"](self.attention["self"](x, *where), x)
         wide = functional.gelu(self.intermediate["dense"](x))
         narrow: Tensor = self.output(wide, x)
         return narrow
@@ -172,14 +171,16 @@ class Bert(nn.Module):
 
     def lower(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Returns the vectors after the layers without adapters."""
-        return self._through(slice(self.plain_layers), self.embeddings(input_ids), attention_mask)
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        vectors = self.embeddings(input_ids, positions)
+        return self._through(slice(self.plain_layers), vectors, attention_mask)
 
     def upper(self, vectors: Tensor, attention_mask: Tensor) -> Tensor:
         """Returns the last layer's vectors, from what `lower` returned."""
         return self._through(slice(self.plain_layers, None), vectors, attention_mask)
 
     def _through(self, part: slice, vectors: Tensor, attention_mask: Tensor) -> Tensor:
-        mask = (1 - attention_mask[:, None, None, :].float()) * _MASKED
+        mask = score_mask(attention_mask)
         for layer in self.encoder["layer"][part]:  # type: ignore[index]
             vectors = layer(vectors, mask)
         return vectors
@@ -189,6 +190,11 @@ class Bert(nn.Module):
         for module in self.modules():
             if isinstance(module, AdaptedLinear):
                 module.merge()
+
+
+def score_mask(attention_mask: Tensor) -> Tensor:
+    """Returns what is added to scores, float32 [batch, 1, 1, tokens]."""
+    return (1 - attention_mask[:, None, None, :].float()) * _MASKED
 
 
 def mean_pool(vectors: Tensor, attention_mask: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from emoserve_export.networks.bert import Bert, BertSize, mean_pool
+from emoserve_export.networks.unpadded import UnpaddedBert
 
 EMOTION_LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 SENTIMENT_LABELS = ("negative", "neutral", "positive")
@@ -58,11 +59,13 @@ class TextNet(nn.Module):
 
     def scores(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns logits [batch, 7] and [batch, 3], and the embedding [batch, 128], float32."""
-        return self.scores_from(self.bert.lower(input_ids, attention_mask), attention_mask)
+        return self._scores_of(self.bert(input_ids, attention_mask), attention_mask)
 
     def scores_from(self, lower: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns what `scores` does, from what `bert.lower` returned."""
-        vectors = self.bert.upper(lower, attention_mask)
+        return self._scores_of(self.bert.upper(lower, attention_mask), attention_mask)
+
+    def _scores_of(self, vectors: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         hidden = (1 - attention_mask.unsqueeze(2).float()) * -10_000.0
         largest = (vectors + hidden).amax(dim=1)
         pooled = torch.cat([mean_pool(vectors, attention_mask), vectors[:, 0], largest], dim=1)
@@ -78,6 +81,10 @@ class TextNet(nn.Module):
     def merge_adapters(self) -> None:
         """Adds the adapters to MiniLM's weights, for export: same answers, fewer steps."""
         self.bert.merge_adapters()
+
+    def leave_out_padding(self) -> None:
+        """Computes nothing for padding any more; not for training."""
+        self.bert = UnpaddedBert(self.bert)  # type: ignore[assignment]
 
 
 def is_ours(name: str) -> bool:

@@ -51,6 +51,7 @@ def hugging_face(folder: Path, name: str, *, output: str = "emotion", **fields: 
         "preprocessing": Preprocessing(f"{name}_tokens_v1", "the folder's own tokenizer.json"),
         "kind": "transformer",
         "masked": True,
+        "unpad": "leave_out_padding",
     }
     return Network(**(declared | fields))
 
