@@ -5,7 +5,7 @@ import pytest
 
 from emoserve_ensemble import log_mel as lm
 
-# Bands 0, 5, 10, 30 and 63 of the tone below at 0.5 s, as version 1 gave them.
+# Bands 0, 5, 10, 30 and 63 of the tone below at 0.5 s, as version 1 gave them in float64.
 GOLDEN_BAND = 8
 GOLDEN_DB = [-51.5, -21.517, -22.087, -88.589, -120.0]
 
@@ -17,11 +17,11 @@ def tone(seconds: float, hertz: float = 440.0, gain: float = 0.5) -> np.ndarray:
     return (gain * swell * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
-def test_equals_librosa_to_a_ten_thousandth_of_a_decibel() -> None:
+def test_equals_librosa_to_float32() -> None:
     librosa = pytest.importorskip("librosa")
     samples = tone(1.7) + np.random.default_rng(1).normal(0, 0.01, 27_200).astype(np.float32)
     power = librosa.feature.melspectrogram(
-        y=samples,
+        y=samples.astype(np.float64),
         sr=lm.RATE_HZ,
         n_fft=lm.FFT_SAMPLES,
         win_length=lm.WINDOW_SAMPLES,
@@ -33,15 +33,19 @@ def test_equals_librosa_to_a_ten_thousandth_of_a_decibel() -> None:
     )
     ours = lm.log_mel(samples)
     assert ours.shape == power.shape == (64, 1 + samples.size // 160)
-    # librosa computes in float32, we in float64: 1e-5 dB was measured on RAVDESS recordings.
-    np.testing.assert_allclose(ours, 10 * np.log10(np.maximum(power, 1e-12)), atol=1e-4)
+    # A float32 transform rounds to the loudest amplitude of a frame, and differently on each
+    # processor (OPENCV_IPP=sse42, avx2, avx512, disabled: 2e-7 to 3e-7 of that amplitude).
+    amplitude = np.sqrt(power)
+    error = np.abs(10 ** (ours / 20) - amplitude) / amplitude.max(axis=0)
+    assert float(error.max()) < 5e-7
 
 
 def test_golden_values_of_a_tone() -> None:
     spectrum = lm.log_mel(tone(1.0))
     assert spectrum.shape == (64, 101)
     assert int(spectrum[:, 50].argmax()) == GOLDEN_BAND
-    np.testing.assert_allclose(spectrum[[0, 5, 10, 30, 63], 50], GOLDEN_DB, atol=1e-3)
+    # Band 30 is 67 dB below the loudest: float32 is 0.001 to 0.003 dB off there.
+    np.testing.assert_allclose(spectrum[[0, 5, 10, 30, 63], 50], GOLDEN_DB, atol=0.01)
 
 
 def test_a_quiet_recording_gives_the_same_windows() -> None:
