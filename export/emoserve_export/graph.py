@@ -6,7 +6,7 @@ nodes, are taken out.
 
 import logging
 import warnings
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Collection, Iterable, Mapping, MutableSequence
 
 import numpy as np
 import onnx
@@ -206,6 +206,22 @@ def sort_nodes(model: ModelProto) -> None:
     nodes = [NodeProto.FromString(graph.node[index].SerializeToString()) for index in order]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def last_before(graph: GraphProto, outputs: Iterable[str], nodes: Collection[str]) -> set[str]:
+    """Return the names of those of `nodes` that are the last ones before some outputs."""
+    makers = {output: node for node in graph.node for output in node.output}
+    waiting, seen, last = list(outputs), set[str](), set[str]()
+    while waiting:
+        maker = makers.get(waiting.pop())
+        if maker is None or maker.output[0] in seen:
+            continue
+        seen.add(maker.output[0])
+        if maker.name in nodes:
+            last.add(maker.name)
+        else:
+            waiting += maker.input
+    return last
 
 
 def check(name: str, model: ModelProto) -> None:

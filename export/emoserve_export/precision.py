@@ -78,6 +78,10 @@ def require_openvino() -> None:
 class Quantiser:
     """Makes INT8 variants of one graph; a `with` block, for its work lies in a folder.
 
+    Attributes:
+        nodes: those with weights of their own, in the order of the graph.
+        heads: those of them that give the labelled outputs; none where there are no others.
+
     Raises:
         UnavailableError: `int8_static` without calibration data.
     """
@@ -106,7 +110,12 @@ class Quantiser:
                 # Symbolic inference gives up on dynamic token axes; the plain one is enough.
                 quant_pre_process(self._source, prepared, skip_symbolic_shape=True)
                 self._source = prepared
-        self.nodes = self._weighted_nodes()
+        inner = onnx.load(self._source).graph
+        weights = {tensor.name for tensor in inner.initializer}
+        kinds = WEIGHTED if self._ranged else ("MatMul", "Gemm")
+        self.nodes = [n.name for n in inner.node if n.op_type in kinds and weights & set(n.input)]
+        heads = graph.last_before(inner, self._network.labels, self.nodes)
+        self.heads = sorted(heads) if len(heads) < len(self.nodes) else []
         return self
 
     def __exit__(
@@ -116,13 +125,6 @@ class Quantiser:
         trace: TracebackType | None,
     ) -> None:
         self._folder.cleanup()
-
-    def _weighted_nodes(self) -> list[str]:
-        """Return the nodes with weights of their own, in the order of the graph."""
-        inner = onnx.load(self._source).graph
-        weights = {tensor.name for tensor in inner.initializer}
-        kinds = WEIGHTED if self._ranged else ("MatMul", "Gemm")
-        return [n.name for n in inner.node if n.op_type in kinds and weights & set(n.input)]
 
     def quantised(self, excluded: Sequence[str] = (), items: int | None = None) -> Variant:
         """Return the graph in INT8, but for the nodes named.

@@ -1,8 +1,10 @@
 """INT8 where it does no harm: the nodes that hurt most keep float32.
 
-When a network in INT8 leaves the budget, each node with weights is quantised alone (in a large
-network each group of neighbours, a layer or so); the ones whose quantisation moves the outputs most
-are then left out, as few of them as make the network agree with float32 on the calibration items.
+The heads, the last nodes before the classes, always do: they cost next to nothing, and nothing
+after them evens out what they round. When a network leaves the budget all the same, each node with
+weights is quantised alone (in a large network each group of neighbours, a layer or so); the ones
+whose quantisation moves the classes most are then left out, as few of them as make the network
+agree with float32 on the calibration items.
 """
 
 import math
@@ -10,13 +12,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from emoserve_ensemble.arrays import Tensor as Array
 from emoserve_export.conversion import Converted
 from emoserve_export.declaration import Arrays, Precision
 from emoserve_export.precision import Quantiser
 from emoserve_export.samples import Samples, batches
 from emoserve_export.sessions import Variant, open_session
 
-RANKED_ON = 8  # calibration items
+RANKED_ON = 128  # calibration items
+RANGED_ON = 8  # for the ranking alone
+LEAST_PROBABILITY = 1e-6
 JUDGED_ON = 2048
 CONFIDENT = 1.645  # standard errors: 95 of 100 that agree so far keep the budget on other items
 MOST_GROUPS = 40
@@ -32,25 +37,27 @@ def int8(
 ) -> Variant:
     """Return the INT8 graph with the fewest float32 nodes that agrees on the calibration items.
 
-    Where it is known which nodes stay in float32 (`kept`), nothing is tried. Without samples
-    everything is quantised: there is nothing to judge by. Where no choice of nodes helps, the last
-    one is returned; the gate refuses it.
+    Where it is known which nodes stay in float32 (`kept`), nothing is tried. Without samples all
+    but the heads is quantised: there is nothing to judge by. Where no choice of nodes helps, the
+    last one is returned; the gate refuses it.
 
     Raises:
         UnavailableError: `int8_static` without samples.
     """
     calibration = samples.calibration if samples else None
     with Quantiser(converted.network, converted.model, precision, calibration) as quantiser:
-        found = quantiser.quantised(kept or ())
+        heads = quantiser.heads
+        found = quantiser.quantised(heads if kept is None else kept)
         if calibration is None or kept is not None:
             return found
         judge = _Judge(converted, calibration)
         if judge.agrees(found):
             return found
-        order = _ranked(quantiser, judge, _groups(quantiser.nodes, converted), progress)
+        inner = [name for name in quantiser.nodes if name not in heads]
+        order = _ranked(quantiser, judge, _groups(inner, converted), progress)
 
         def without(count: int) -> Variant:
-            kept = [name for group in order[:count] for name in group]
+            kept = [*heads, *(name for group in order[:count] for name in group)]
             progress(f"{precision}: {len(kept)} of {len(quantiser.nodes)} nodes stay in float32")
             return quantiser.quantised(kept)
 
@@ -90,6 +97,21 @@ def wanted(budget: float, items: int) -> float:
     return min((1 + budget) / 2, budget + CONFIDENT * error)
 
 
+def divergence(wanted: Array, answer: Array) -> float:
+    """Return the sum of the Kullback-Leibler divergences of answers, in nats.
+
+    In its form for what need not sum to one, as labels that may hold together do not.
+    """
+    expected = np.maximum(wanted, LEAST_PROBABILITY)
+    found = np.maximum(answer, LEAST_PROBABILITY)
+    return float(np.sum(expected * np.log(expected / found) - expected + found))
+
+
+def change(wanted: Array, answer: Array) -> float:
+    """Return the length of the difference, relative to what was wanted."""
+    return float(np.linalg.norm(answer - wanted)) / max(float(np.linalg.norm(wanted)), 1e-12)
+
+
 class _Judge:
     """Compares a graph with the float32 one on the calibration items."""
 
@@ -98,10 +120,11 @@ class _Judge:
         self._wanted = wanted(converted.network.budget.agreement, len(next(iter(judged.values()))))
         self._labelled = tuple(converted.network.labels)
         self._pieces = batches(judged, 32)
-        self._few = {name: array[:RANKED_ON] for name, array in calibration.items()}
+        few = {name: array[:RANKED_ON] for name, array in calibration.items()}
+        self._few = batches(few, 32)
         session = open_session(converted.model)
         self._reference = [session.run(inputs) for inputs in self._pieces]
-        self._reference_few = session.run(self._few)
+        self._reference_few = [session.run(inputs) for inputs in self._few]
 
     def agrees(self, variant: Variant) -> bool:
         """Return whether enough items have float32's strongest class."""
@@ -123,11 +146,19 @@ class _Judge:
         return float(min(shares, default=1.0))
 
     def harm(self, variant: Variant) -> float:
-        """Return the largest relative change of an output on a few items."""
-        answer = variant.open().run(self._few)
-        return max(
-            float(np.linalg.norm(answer[name] - value)) / max(float(np.linalg.norm(value)), 1e-12)
-            for name, value in self._reference_few.items()
+        """Return how far a few answers move, the sum over them.
+
+        Of classes the Kullback-Leibler divergence from float32's probabilities, which grows
+        steadily where the strongest class changes by chance; of other outputs, where a network has
+        no classes, the relative change.
+        """
+        how_far = divergence if self._labelled else change
+        session = variant.open()
+        pairs = zip(self._reference_few, map(session.run, self._few), strict=True)
+        return sum(
+            how_far(wanted[name], answer[name])
+            for wanted, answer in pairs
+            for name in self._labelled or wanted
         )
 
 
@@ -142,5 +173,5 @@ def _ranked(
     for index, group in enumerate(groups, 1):
         progress(f"how much each node hurts: {index} of {len(groups)}")
         others = [name for name in quantiser.nodes if name not in group]
-        harms.append(judge.harm(quantiser.quantised(others, RANKED_ON)))
+        harms.append(judge.harm(quantiser.quantised(others, RANGED_ON)))
     return [groups[index] for index in np.argsort(harms)[::-1]]

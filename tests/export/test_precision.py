@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import ModelProto
 from rich.console import Console
+from safetensors.torch import save_file
+from torch import nn
 
 from emoserve_ensemble.networks import LocalNetworks
 from emoserve_ensemble.runtimes import Runtime, read_runtime
@@ -27,10 +30,13 @@ from emoserve_export.exporting import Choices, export
 from emoserve_export.manifest import read_manifest
 from emoserve_export.precision import GROUP, MULTIPLE, Quantiser, openvino
 from emoserve_export.samples import Samples, network_samples, task_metric
+from emoserve_export.sensitivity import divergence
+from emoserve_export.sensitivity import wanted as agreement_wanted
 from emoserve_export.sessions import open_session
 from emoserve_export.tune import Trial, fastest, tune
 from emoserve_export.tune_report import plot_trials, trials_table
 from emoserve_export.variants import compared, in_precision
+from emoserve_export.weights.source import Checkpoint
 
 from .conftest import Declare
 
@@ -74,6 +80,66 @@ def test_a_node_that_is_left_out_keeps_float32(converted: Converted, samples: Sa
             none = quantiser.quantised(quantiser.nodes).model
             kinds = {tensor.data_type for tensor in none.graph.initializer}
         assert kinds <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}, precision
+
+
+def test_what_gives_the_classes_stays_in_float32(converted: Converted, samples: Samples) -> None:
+    with Quantiser(converted.network, converted.model, "int8_static", samples.calibration) as made:
+        assert len(made.nodes) == 2
+        assert made.heads == made.nodes[1:]
+    assert list(in_precision(converted, "int8_static", samples).excluded) == made.heads
+
+
+class Uneven(nn.Module):
+    """float32 [batch, 1, 8, 8] -> three probabilities; INT8 loses all weights of `second` but one.
+
+    That one is 2,000 times the others and reads a channel that is always zero.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.first, self.second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+        self.head = nn.Linear(4, 3)
+        with torch.no_grad():
+            self.first.bias[0] = -1000.0
+            self.second.weight[:, 0] = 1000.0
+            self.head.weight *= 100.0
+            usual = self.embedding(torch.rand(64, 1, 8, 8) ** 2).mean(dim=0)
+            self.head.bias.copy_(-self.head.weight @ usual)  # so that all classes occur
+
+    def embedding(self, picture: torch.Tensor) -> torch.Tensor:
+        inner = torch.relu(self.second(torch.relu(self.first(picture))))
+        return inner.mean(dim=(2, 3))
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.head(self.embedding(picture)), dim=1)
+
+
+def test_the_node_that_moves_the_classes_most_is_left_out_first(
+    variant: Declare, tmp_path: Path
+) -> None:
+    save_file(Uneven().state_dict(), str(tmp_path / "uneven.safetensors"))
+    checkpoint = (Checkpoint(tmp_path / "uneven.safetensors"),)
+    emotion = (Tensor("emotion", "float32", axes("batch", classes=3), "probability", (0, 1)),)
+    uneven = convert(variant(build=Uneven, checkpoint=checkpoint, outputs=emotion))
+    pictures = np.random.default_rng(3).uniform(0, 1, (400, 1, 8, 8)).astype(np.float32) ** 2
+    answer = open_session(uneven.model).run({"picture": pictures})["emotion"].argmax(1)
+    assert np.bincount(answer).max() < 300
+    samples = Samples({"picture": pictures}, Evaluation({"picture": pictures}, answer, "emotion"))
+    with Quantiser(uneven.network, uneven.model, "int8_static", samples.calibration) as made:
+        _first, second, head = made.nodes
+    assert set(in_precision(uneven, "int8_static", samples).excluded) == {second, head}
+
+
+def test_divergence_grows_with_what_differs() -> None:
+    rows = np.asarray([[0.5, 0.5, 0.0], [0.9, 0.05, 0.05]], np.float32)
+    assert divergence(rows, rows) == 0
+    assert divergence(rows, rows[::-1]) > divergence(rows, rows + np.float32(0.01)) > 0
+
+
+def test_more_items_need_less_margin() -> None:
+    assert agreement_wanted(0.99, 100) == agreement_wanted(0.99, 500) == 0.995
+    assert 0.99 < agreement_wanted(0.99, 4000) < agreement_wanted(0.99, 2000) < 0.995
 
 
 def test_int8_by_ranges_needs_real_data(converted: Converted) -> None:
