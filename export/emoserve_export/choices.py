@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoserve_export.configs.generate import Profile
-from emoserve_export.declaration import Precision
+from emoserve_export.declaration import Precision, Profile
 from emoserve_export.parity import Comparison
 
 if TYPE_CHECKING:

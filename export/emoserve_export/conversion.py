@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import ModelProto
 
 from emoserve_export import graph
-from emoserve_export.configs.generate import Profile
-from emoserve_export.declaration import Arrays, Network
+from emoserve_export.declaration import Arrays, Network, Profile
 from emoserve_export.errors import DeclarationError
 from emoserve_export.parity import Comparison, Subject, compare, parity_samples, require_parity
 from emoserve_export.samples import Samples, real_items, with_metric

@@ -26,6 +26,7 @@ Arrays: TypeAlias = dict[str, Array]
 DType: TypeAlias = Literal["float32", "float16", "int64", "int32", "uint8", "bool", "bytes"]
 Kind: TypeAlias = Literal["convolutional", "recurrent", "transformer", "dense"]
 Metric: TypeAlias = Literal["accuracy", "macro_recall", "weighted_f1"]
+Profile: TypeAlias = Literal["cpu", "gpu"]
 
 Precision: TypeAlias = Literal[
     "fp32", "fp16", "int8_dynamic", "int8_static", "openvino_bf16", "openvino_int8"

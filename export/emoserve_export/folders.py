@@ -5,7 +5,6 @@ import hashlib
 from emoserve_export.catalogue import TOKENIZER
 from emoserve_export.configs import warmup
 from emoserve_export.configs.generate import (
-    Profile,
     adapter_text,
     config_text,
     label_file,
@@ -13,7 +12,7 @@ from emoserve_export.configs.generate import (
     step_config,
 )
 from emoserve_export.configs.steps import Step
-from emoserve_export.declaration import Network
+from emoserve_export.declaration import Network, Profile
 
 
 def declared_files(network: Network, profile: Profile, max_queue_size: int = 0) -> dict[str, bytes]:
