@@ -116,3 +116,14 @@ def test_importing_the_client_brings_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_networks_are_built_from_their_declaration_without_a_server_s_packages() -> None:
+    code = (
+        "import sys; sys.modules['tritonclient'] = None;"
+        "from emoserve_export.catalogue import FACE;"
+        "from emoserve_export.conversion import build_module;"
+        "print(build_module(FACE).training)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
