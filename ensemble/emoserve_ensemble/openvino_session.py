@@ -31,7 +31,13 @@ class OpenVino:
         if runtime.group:
             _weights_to_int8(model, runtime.kept)
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = runtime.group
-        self._multiple = runtime.multiple
+        if runtime.single:
+            first = {
+                each: openvino.PartialShape([1, *list(each.partial_shape)[1:]])
+                for each in model.inputs
+            }
+            model.reshape(first)
+        self._single, self._multiple = runtime.single, runtime.multiple
         self._network = core.compile_model(model, "CPU", options)
         self._names = [output.any_name for output in self._network.outputs]
         self._requests = threading.local()
@@ -40,6 +46,16 @@ class OpenVino:
         request = getattr(self._requests, "one", None)
         if request is None:
             request = self._requests.one = self._network.create_infer_request()
+        items = len(next(iter(inputs.values())))
+        if not self._single or items == 1:
+            return self._answer(request, inputs)
+        answers = [
+            self._answer(request, {name: array[at : at + 1] for name, array in inputs.items()})
+            for at in range(items)
+        ]
+        return {name: np.concatenate([each[name] for each in answers]) for name in self._names}
+
+    def _answer(self, request: Any, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         outputs = request.infer(
             {name: self._filled(array) for name, array in inputs.items()}, share_inputs=True
         )

@@ -33,6 +33,8 @@ class Runtime:
         kept: nodes that stay in `precision` all the same.
         multiple: the second axis of each input is filled up with zeros to a multiple of this, for
             networks that a mask tells what counts: each new shape costs OpenVINO time.
+        single: items are run one after the other, for networks whose inputs have a fixed shape but
+            for the batch: so no call is of a new shape.
         unpadded: the graph computes nothing for what a mask hides (docs/decisions.md 25).
     """
 
@@ -41,6 +43,7 @@ class Runtime:
     group: int = 0
     kept: tuple[str, ...] = ()
     multiple: int = 1
+    single: bool = False
     unpadded: bool = False
 
     def __post_init__(self) -> None:

@@ -66,7 +66,9 @@ def openvino(
     # Filled up, the longest input must still be one that the network takes.
     fits = all(tensor.axes[1].high % MULTIPLE == 0 for tensor in network.inputs if network.masked)
     multiple = MULTIPLE if network.masked and fits else 1
-    return Runtime("openvino", precision, group, kept, multiple)
+    fixed = all(axis.size for tensor in network.inputs for axis in tensor.axes[1:])
+    single = fixed and network.kind == "convolutional"  # of matrix products, batches gain more
+    return Runtime("openvino", precision, group, kept, multiple, single)
 
 
 def require_openvino() -> None:

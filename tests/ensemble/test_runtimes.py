@@ -50,6 +50,19 @@ def test_openvino_answers_like_onnx_runtime(repository, tmp_path, runtime) -> No
     LocalNetworks(tmp_path, ["text_net"]).check()
 
 
+def test_items_one_after_the_other_answer_like_a_batch(repository, tmp_path) -> None:
+    pytest.importorskip("openvino")
+    folder = copied(repository, "speech_net", tmp_path, Runtime("openvino", single=True))
+    network, reference = open_network(folder), OnnxRuntime(folder / runtimes.GRAPH, 1)
+    for items in (1, 3):
+        sounds = np.random.default_rng(items).uniform(-60, 10, (items, 64, 300)).astype(np.float32)
+        answer, expected = network.run({"log_mel": sounds}), reference.run({"log_mel": sounds})
+        assert answer.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(answer[name], value, atol=1e-3, err_msg=name)
+    LocalNetworks(tmp_path, ["speech_net"]).check()
+
+
 def test_onnx_runtime_takes_the_place_of_what_is_not_installed(
     repository, tmp_path, monkeypatch, caplog
 ) -> None:
