@@ -27,6 +27,7 @@ from emoserve_export.variants import in_precision, variant_subject
 ROUNDS = 5
 ROUND_S = 0.2
 BATCHES = (1, 8)
+SHAPES = 8  # that are timed in turn, where a network's inputs have more than one
 NOT_TRIED = "not tried: no gain for transformers"  # docs/decisions.md 15
 WORTH = 1.05  # gains below this are noise: float32 stays
 
@@ -177,30 +178,38 @@ def _measure_metric(
 def _measure_speed(trials: Sequence[Trial], converted: Converted, samples: Samples | None) -> None:
     sessions = {t.precision: _required(t).open(threads=1) for t in trials}
     for size in BATCHES if converted.network.batched else (BATCHES[-1],):
-        inputs = _timed_inputs(converted, samples, size)
+        asked = _timed_inputs(converted, samples, size)
         ratios: dict[Precision, list[float]] = {trial.precision: [] for trial in trials}
         for _ in range(ROUNDS):
-            rates = {t.precision: _rate(sessions[t.precision], inputs) for t in trials}
+            rates = {t.precision: _rate(sessions[t.precision], asked) for t in trials}
             for precision, rate in rates.items():
                 ratios[precision].append(rate / rates["fp32"])
         for trial in trials:
             trial.speed[size] = float(np.median(ratios[trial.precision]))
 
 
-def _timed_inputs(converted: Converted, samples: Samples | None, size: int) -> Arrays:
-    lengths = [axis for tensor in converted.network.inputs for axis in tensor.axes[1:]]
-    fixed = all(axis.size is not None for axis in lengths)
-    # Files pad every item to the longest; the declared samples have lengths as they occur.
-    if samples and fixed and len(samples.evaluation.target) >= size:
-        return {name: array[:size] for name, array in samples.evaluation.inputs.items()}
-    return converted.network.sample(size, seed=1)
+def _timed_inputs(converted: Converted, samples: Samples | None, size: int) -> list[Arrays]:
+    """Return requests of one shape where that is fixed, else of several, as they occur.
+
+    A change of shape costs some runtimes more than the network itself (docs/decisions.md 15).
+    """
+    network = converted.network
+    fixed = all(axis.size for tensor in network.inputs for axis in tensor.axes[1:])
+    if not fixed or not network.batched:
+        # Files pad every item to the longest; the declared samples have lengths as they occur.
+        return [network.sample(size, seed=seed) for seed in range(1, SHAPES + 1)]
+    if samples and len(samples.evaluation.target) >= size:
+        return [{name: array[:size] for name, array in samples.evaluation.inputs.items()}]
+    return [network.sample(size, seed=1)]
 
 
-def _rate(session: Session, inputs: Arrays) -> float:
-    """Return runs per second over `ROUND_S`."""
-    session.run(inputs)
-    start, runs = time.perf_counter(), 0
-    while (elapsed := time.perf_counter() - start) < ROUND_S or runs == 0:
+def _rate(session: Session, asked: Sequence[Arrays]) -> float:
+    """Return rounds of all requests per second, over `ROUND_S` or more."""
+    for inputs in asked:
         session.run(inputs)
-        runs += 1
-    return runs / elapsed if elapsed else 0.0
+    start, rounds = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < ROUND_S or rounds == 0:
+        for inputs in asked:
+            session.run(inputs)
+        rounds += 1
+    return rounds / elapsed if elapsed else 0.0
