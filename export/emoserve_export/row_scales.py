@@ -17,6 +17,7 @@ from emoserve_export.declaration import Arrays
 from emoserve_export.sessions import open_session
 
 _DOMAIN: Final = "com.microsoft"  # of MatMulIntegerToFloat
+_AXES_AS_INPUT: Final = 18  # opset since which ReduceMax takes its axes so
 _LARGEST: Final = 127
 _LEAST: Final = 1e-9  # a row of zeros has a scale too
 _LEAST_REACH: Final = 1e-5  # of a channel, in relation to the largest
@@ -100,7 +101,8 @@ class _Graph:
         self._zero = self._constant("int8.zero", np.uint8(_LARGEST + 1))
         self._step = self._constant("int8.step", np.float32(1 / _LARGEST))
         self._least = self._constant("int8.least", np.float32(_LEAST))
-        self._last = self._constant("int8.last", np.asarray([-1], np.int64))
+        opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+        self._axes_are_input = opset >= _AXES_AS_INPUT
 
     def quantise(self, value: str, reached: Floats, readers: Sequence[NodeProto]) -> None:
         """Add what gives `<value>.int8` and `<value>.scale`, [..., 1], for all that read it."""
@@ -109,8 +111,7 @@ class _Graph:
         smooth = (smooth / np.exp(np.log(smooth).mean())).astype(np.float32)
         self._smooth[value] = smooth
         even = self._add("Mul", value, self._constant(f"{value}.even", 1 / smooth))
-        size = self._add("Abs", even)
-        largest = self._add("Max", self._add("ReduceMax", size, self._last), self._least)
+        largest = self._add("Max", self._largest_of_row(self._add("Abs", even)), self._least)
         scale = self._add("Mul", largest, self._step, output=f"{value}.scale")
         steps = self._add("Div", even, scale)
         self._add("QuantizeLinear", steps, self._one, self._zero, output=f"{value}.int8")
@@ -148,6 +149,13 @@ class _Graph:
         if _DOMAIN not in {each.domain for each in self._model.opset_import}:
             self._model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
 
+    def _largest_of_row(self, value: str) -> str:
+        if self._axes_are_input:
+            return self._add(
+                "ReduceMax", value, self._constant("int8.last", np.asarray([-1], np.int64))
+            )
+        return self._add("ReduceMax", value, axes=[-1])
+
     def _matrix(self, node: NodeProto) -> Floats:
         matrix = numpy_helper.to_array(self._weights[node.input[1]])
         return matrix.T if _attributes(node).get("transB") else matrix
@@ -156,9 +164,9 @@ class _Graph:
         self._weights[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
-    def _add(self, kind: str, *inputs: str, output: str = "", domain: str = "") -> str:
+    def _add(self, kind: str, *inputs: str, output: str = "", **given: Any) -> str:
         name = output or f"int8.{kind}.{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], name, domain=domain))
+        self.nodes.append(helper.make_node(kind, inputs, [name], name, **given))
         return name
 
 
