@@ -31,7 +31,8 @@ def analyze_moments(given: Sequence[Given], tools: Tools) -> list[Fused | InputE
     All pictures, windows and texts of the batch reach each network together.
     """
     missing = Absent("not given")
-    sounds = [speech.windows_or_error(m.audio, tools) if m.audio else missing for m in given]
+    cut = iter(speech.cut_sounds([moment.audio for moment in given if moment.audio], tools))
+    sounds = [next(cut) if moment.audio else missing for moment in given]
     words = [text.text_or_error(m.text, tools) if m.text else missing for m in given]
     images = [image for moment in given for image in moment.images if image]
     with face.images_ahead(images, tools) as found:

@@ -52,7 +52,7 @@ class SpeechFeatures(Step[bytes, speech.Windows]):
         return [row[0] for row in rows_of(request, "audio") or []]
 
     def predict(self, members: Sequence[bytes]) -> Sequence[speech.Windows | InputError]:
-        return [speech.windows_or_error(member, self.tools) for member in members]
+        return speech.cut_sounds(members, self.tools)
 
     def encode(
         self, members: Sequence[speech.Windows | InputError]
