@@ -36,4 +36,6 @@ class TritonPythonModel:
     def note(self, request, tick):
         path = value(request, "cancelled_file")
         if path is not None:
-            Path(path.decode()).write_text(str(tick))
+            half = Path(path.decode() + ".half")
+            half.write_text(str(tick))
+            half.rename(path.decode())
