@@ -77,7 +77,9 @@ class Caller(User):
     def traffic(self) -> None:
         with Path(self.world.rows).open("w", buffering=1) as self.rows:
             began_s = now_s()
-            self.world.began.write_text(str(began_s))
+            half = self.world.began.with_suffix(".half")
+            half.write_text(str(began_s))
+            half.rename(self.world.began)
             run_arrivals((began_s + self.world.due_s).tolist(), self._send)
         for client in self.clients:
             client.close()
