@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from emoserve_loadtests.schedule import Schedule, Stage, arrivals
-from emoserve_rehearsal.record import Floats, Rows
+from emoserve_rehearsal.record import Floats, Rows, replace_file
 
 ENVIRONMENT = "EMOSERVE_REHEARSAL"
 _USERS = Path(__file__).with_name("users.py")
@@ -49,7 +49,7 @@ class World:
         return Path(self.rows).with_suffix(".began")
 
     def write_endpoints(self, hosts: Sequence[str]) -> None:
-        Path(self.endpoints).write_text(json.dumps(list(hosts)))
+        replace_file(Path(self.endpoints), list(hosts))
 
     def read_rows(self) -> Rows:
         return Rows.read(Path(self.rows))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from emoserve_rehearsal.pods import GONE, READY, STARTING, Pod
+from emoserve_rehearsal.record import replace_file
 from emoserve_rehearsal.timing import FACTOR, manifest
 
 _RECONCILE_S = 0.1
@@ -89,7 +89,7 @@ class Deployment:
         ready = tuple(pod.host for pod in self.ready)
         if ready != self._written:
             self._written = ready
-            _replace(self._endpoints, ready)
+            replace_file(self._endpoints, ready)
         scraped = [
             {
                 "targets": [pod.metrics_address],
@@ -97,7 +97,7 @@ class Deployment:
             }
             for pod in self._pods
         ]
-        _replace(self._targets, scraped)
+        replace_file(self._targets, scraped)
 
     def __enter__(self) -> Deployment:
         self._thread.start()
@@ -115,11 +115,3 @@ class Deployment:
 def _goes_first(pod: Pod) -> tuple[bool, float]:
     """Not ready before ready, young before old: the ReplicaSet's order."""
     return pod.state == READY, -pod.born_s
-
-
-def _replace(path: Path, content: object) -> None:
-    """Write so that no reader sees half of it, and only what differs."""
-    text = json.dumps(content)
-    if not path.exists() or path.read_text() != text:
-        path.with_suffix(".new").write_text(text)
-        path.with_suffix(".new").rename(path)

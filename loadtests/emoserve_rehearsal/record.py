@@ -78,3 +78,11 @@ def by_bin(times: Floats, values: Floats, seconds: float, share: float) -> tuple
         for one in range(len(edges) - 1)
     ]
     return edges[:-1] + BIN_S / 2, np.array(found)
+
+
+def replace_file(path: Path, content: object) -> None:
+    """Write so that no reader sees half of it, and only what differs."""
+    text = json.dumps(content)
+    if not path.exists() or path.read_text() != text:
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").rename(path)

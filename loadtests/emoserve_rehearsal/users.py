@@ -16,6 +16,7 @@ from emoserve_client import CallEnd, EmoserveError, EmotionClient, Hook
 from emoserve_loadtests.media import read_corpus
 from emoserve_loadtests.session import now_s, run_arrivals
 from emoserve_rehearsal.callers import ENVIRONMENT, World
+from emoserve_rehearsal.record import replace_file
 from emoserve_rehearsal.timing import FACTOR, NETWORK, PIPELINE
 
 NAME = "emoserve-pods"
@@ -77,9 +78,7 @@ class Caller(User):
     def traffic(self) -> None:
         with Path(self.world.rows).open("w", buffering=1) as self.rows:
             began_s = now_s()
-            half = self.world.began.with_suffix(".half")
-            half.write_text(str(began_s))
-            half.rename(self.world.began)
+            replace_file(self.world.began, began_s)
             run_arrivals((began_s + self.world.due_s).tolist(), self._send)
         for client in self.clients:
             client.close()
