@@ -162,7 +162,12 @@ class Serving:
     Attributes:
         max_batch_size: 0 where the first axis is not a batch.
         preferred_batch_size: waiting requests go in batches of this many. 0: all that wait.
-        instances: copies on a CPU; each runs with `threads` intra-op threads.
+        instances: copies in the profile `cpu`; each runs with `threads` intra-op threads.
+        gpu_instances: copies in the profile `gpu`, on each GPU where there are any: while one cuts
+            its answers apart, the others keep the GPU busy (docs/decisions.md 27).
+        on_gpu: False keeps the network on the CPU in the profile `gpu` too. That is for shapes that
+            differ from request to request: ONNX Runtime's CUDA plans every convolution anew when
+            its shape changes, in 35 to 200 ms (docs/decisions.md 27).
         max_queue_size: requests that may wait; more are refused at once. 0: no bound.
         timeout_us: longest wait in the queue before a request is refused; a caller's shorter time
             limit counts too. 0: no limit, or 10 minutes in a bounded queue. Without either Triton
@@ -174,6 +179,8 @@ class Serving:
     preferred_batch_size: int = 0
     instances: int = 1
     threads: int = 1
+    gpu_instances: int = 3
+    on_gpu: bool = True
     max_queue_size: int = 0
     timeout_us: int = 0
     cache: bool = False

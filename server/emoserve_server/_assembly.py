@@ -26,7 +26,7 @@ from pathlib import Path
 from emoserve_server._errors import MachineError
 from emoserve_server._wheel import Wheel, check_glibc, find_libpython, find_wheel, python_tag
 
-_STAND_IN = Path(__file__).parent / "onnxruntime_backend" / "model.py"
+_STAND_IN = sorted((Path(__file__).parent / "onnxruntime_backend").glob("*.py"))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def assemble() -> Assembly:
 
 def _name(wheel: Wheel, libpython: Path | None) -> str:
     digest = hashlib.sha256()
-    for part in (Path(__file__), _STAND_IN):
+    for part in (Path(__file__), *_STAND_IN):
         digest.update(part.read_bytes())
     for path in (wheel.stub, wheel.tritonserver):
         digest.update(f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}\n".encode())
@@ -100,7 +100,8 @@ def _fill(folder: Path, wheel: Wheel, libpython: Path | None) -> None:
     shutil.copy2(wheel.stub, python)
     stand_in = folder / "backends" / "onnxruntime"
     stand_in.mkdir()
-    shutil.copy2(_STAND_IN, stand_in)
+    for part in _STAND_IN:
+        shutil.copy2(part, stand_in)
     if libpython is not None:
         (folder / "lib").mkdir()
         (folder / "lib" / libpython.name).symlink_to(libpython)

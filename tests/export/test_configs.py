@@ -3,17 +3,19 @@
 import ast
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from emoserve_export.catalogue import CATALOGUE, FACE
+from emoserve_export.catalogue import CATALOGUE, FACE, SPEECH
 from emoserve_export.cli import main
 from emoserve_export.configs.contract import read_contract
 from emoserve_export.configs.generate import (
     LONGEST_WAIT_US,
+    batch_sizes,
     config_text,
     network_config,
     step_config,
@@ -22,6 +24,7 @@ from emoserve_export.configs.lint import check_repository
 from emoserve_export.configs.reading import read_config
 from emoserve_export.configs.steps import STEPS, TEXT, VIDEO
 from emoserve_export.configs.warmup import network_files
+from emoserve_export.declaration import Tensor, axes
 from emoserve_export.errors import RepositoryError
 from emoserve_export.folders import declared_files, step_files
 
@@ -93,6 +96,39 @@ def test_profile_gpu_batches_networks_across_callers() -> None:
     assert ensemble.platform == "ensemble"
     names = [step.model_name for step in ensemble.ensemble_scheduling.step]
     assert names == ["text_tokens", "text_net", "text_answer"]
+
+
+def test_a_gpu_holds_copies_of_the_networks_that_gain_from_it() -> None:
+    """Shapes that differ from request to request stay on the CPU (docs/decisions.md 27)."""
+    groups = {one.name: network_config(one, "gpu").instance_group[0] for one in CATALOGUE}
+    on_cpu = {
+        name for name, group in groups.items() if group.kind == pb.ModelInstanceGroup.KIND_CPU
+    }
+    assert on_cpu == {"face_pnet", "face_rnet", "face_onet", "voice_net"}
+    assert {group.count for group in groups.values()} == {3}
+
+
+def test_convolutions_on_a_gpu_see_few_batch_sizes() -> None:
+    sizes = {
+        one.name: network_config(one, "gpu").parameters["cuda_batch_sizes"].string_value
+        for one in CATALOGUE
+    }
+    assert {name for name, found in sizes.items() if found} == {"face_net", "speech_net"}
+    assert sizes["speech_net"] == "1,4,16,64"
+    asked = network_config(SPEECH, "gpu").optimization.execution_accelerators
+    (cuda,) = asked.gpu_execution_accelerator
+    assert (cuda.name, dict(cuda.parameters)) == ("cuda", {"cudnn_conv_algo_search": "HEURISTIC"})
+    assert not network_config(SPEECH, "cpu").HasField("optimization")
+    frames = Tensor("log_mel", "float32", axes("batch", "frames", mels=64))
+    longer = replace(SPEECH, inputs=(frames,))
+    assert not network_config(longer, "gpu").parameters["cuda_batch_sizes"].string_value
+
+
+@pytest.mark.parametrize(
+    ("largest", "sizes"), [(1, (1,)), (4, (1, 4)), (6, (1, 4, 6)), (64, (1, 4, 16, 64))]
+)
+def test_batch_sizes_end_with_the_largest(largest: int, sizes: tuple[int, ...]) -> None:
+    assert batch_sizes(largest) == sizes
 
 
 def test_callers_share_a_batch_as_far_as_it_pays() -> None:

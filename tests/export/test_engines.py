@@ -143,6 +143,7 @@ def test_plans_of_several_gpus_stand_side_by_side() -> None:
     assert both.platform == "tensorrt_plan"
     assert both.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
     assert (both.default_model_filename, len(both.parameters)) == ("", 0)
+    assert not both.HasField("optimization")  # it is ONNX Runtime's
     assert list(both.input) == list(config.input)
     assert both.output[0].label_filename == "emotion.labels.txt"
 

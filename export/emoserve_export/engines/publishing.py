@@ -143,7 +143,8 @@ def tensorrt_config(config: pb.ModelConfig, plans: Mapping[str, str]) -> pb.Mode
     made.platform, made.backend = PLATFORM, "tensorrt"
     made.ClearField("default_model_filename")
     made.cc_model_filenames.update(plans)
-    made.parameters.clear()  # ONNX Runtime's
+    made.parameters.clear()  # ONNX Runtime's, as are the next
+    made.ClearField("optimization")
     made.ClearField("instance_group")
     made.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)
     return made

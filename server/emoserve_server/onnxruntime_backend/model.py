@@ -4,11 +4,12 @@ Triton loads this file for every model whose config says `backend: "onnxruntime"
 and the same `model.onnx` run on the native backend of NVIDIA's container. Understood are
 `default_model_filename`, `optimization.graph.level`, `instance_group.kind`, and the parameters
 `intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`, `enable_mem_arena`,
-`enable_mem_pattern` and every `session.*` key
+`enable_mem_pattern` and every `session.*` key, and the `gpu_execution_accelerator` named "cuda"
 (https://github.com/triton-inference-server/onnxruntime_backend#model-config-options).
 
-Where it differs on purpose: one intra-op thread by default instead of one per core, and threads
-that wait do not spin.
+Where it differs on purpose: one intra-op thread by default instead of one per core, threads that
+wait do not spin, and on CUDA the parameter `cuda_batch_sizes`, which the native backend does not
+know, gives each of these batch sizes a session of its own (batch_sizes.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
+from batch_sizes import SessionPerBatchSize  # type: ignore[import-not-found]  # lies beside it
 
 _CUDA = "CUDAExecutionProvider"
 _LEVELS = {
@@ -50,11 +52,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self._name = args["model_name"]
         self._batched = config.get("max_batch_size", 0) > 0
-        self._session = ort.InferenceSession(
-            str(_model_path(args, config)),
-            sess_options=session_options(config),
-            providers=_providers(args),
-        )
+        self._session = _load(args, config)
         _warn_of_cpu(args, self._session)
         self._shapes = {tensor.name: tensor.shape for tensor in self._session.get_inputs()}
         self._served = [output["name"] for output in config["output"]]
@@ -127,6 +125,23 @@ class TritonPythonModel:
         self._session = None
 
 
+def _load(args: dict[str, str], config: dict[str, Any]) -> Any:
+    """Return the network's session, or what runs one for each batch size in its place."""
+
+    def make_session() -> Any:
+        return ort.InferenceSession(
+            str(_model_path(args, config)),
+            sess_options=session_options(config),
+            providers=_providers(args, config),
+        )
+
+    first = make_session()
+    sizes = config.get("parameters", {}).get("cuda_batch_sizes", {}).get("string_value", "")
+    if not sizes or first.get_providers()[0] != _CUDA:
+        return first
+    return SessionPerBatchSize(make_session, [int(size) for size in sizes.split(",")])
+
+
 def session_options(config: dict[str, Any]) -> Any:
     """Return ONNX Runtime's options for a model config (a dict, as Triton hands it over)."""
     given = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
@@ -165,14 +180,25 @@ def _model_path(args: dict[str, str], config: dict[str, Any]) -> Path:
     return path
 
 
-def _providers(args: dict[str, str]) -> list[Any]:
+def _providers(args: dict[str, str], config: dict[str, Any]) -> list[Any]:
     cpu = "CPUExecutionProvider"
     on_gpu = args["model_instance_kind"] == "GPU"
     if on_gpu and _CUDA in ort.get_available_providers():
         if hasattr(ort, "preload_dlls"):  # since 1.21: finds CUDA's libraries among the packages
             ort.preload_dlls()
-        return [(_CUDA, {"device_id": args["model_instance_device_id"]}), cpu]
+        device = {"device_id": args["model_instance_device_id"]}
+        return [(_CUDA, device | _cuda_options(config)), cpu]
     return [cpu]
+
+
+def _cuda_options(config: dict[str, Any]) -> dict[str, str]:
+    """Return what the config's `gpu_execution_accelerator` named "cuda" asks for."""
+    accelerators = config.get("optimization", {}).get("execution_accelerators", {})
+    asked: dict[str, str] = {}
+    for accelerator in accelerators.get("gpu_execution_accelerator", []):
+        if accelerator["name"] == "cuda":
+            asked |= accelerator.get("parameters", {})
+    return asked
 
 
 def _warn_of_cpu(args: dict[str, str], session: Any) -> None:
