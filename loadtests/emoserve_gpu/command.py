@@ -5,8 +5,10 @@
     python loadtests/gpu.py run                      measure; a report, tables and plots into --out
     python loadtests/gpu.py run --plan tiny --only fusion_net
     python loadtests/gpu.py run --backend torch      networks in torch, by Triton's Python backend
+    python loadtests/gpu.py shapes                   what a new batch size costs a network
 
-`run` uses the environment that `install` made, else this one. loadtests/gpu.md has the whole way.
+`run` and `shapes` use the environment that `install` made, else this one. loadtests/gpu.md has the
+whole way.
 """
 
 from __future__ import annotations
@@ -43,7 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--backend", choices=("onnxruntime", "torch"), help="default: what has CUDA")
     run.add_argument("--repository", type=Path, help="default: exported with the profile gpu")
     run.add_argument("--compile", action="store_true", help="torch.compile for plain torch")
-    for command in (install, run):
+    shapes = commands.add_parser("shapes", help="time batches of one size and of sizes in turn")
+    shapes.add_argument("--out", type=Path, default=Path("out/gpu/shapes.json"))
+    shapes.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="NETWORKS")
+    shapes.add_argument("--repository", type=Path, help="default: exported with the profile gpu")
+    for command in (install, run, shapes):
         command.add_argument("--work", type=Path, default=WORK, help=f"default: {WORK}")
     return parser
 
@@ -52,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Return the exit code: 0 done, 1 something failed, 2 usage."""
     given = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(given)
-    commands = {"prepare": _prepare, "install": _install, "run": _run}
+    commands = {"prepare": _prepare, "install": _install, "run": _inside, "shapes": _inside}
     try:
         return commands[options.command](options, given)
     except (PieceError, environment.EnvironmentFailedError, ValueError) as error:
@@ -95,13 +101,51 @@ def _install(options: argparse.Namespace, given: list[str]) -> int:
     ).returncode
 
 
-def _run(options: argparse.Namespace, given: list[str]) -> int:
+def _inside(options: argparse.Namespace, given: list[str]) -> int:
+    """Run a command in the environment that `install` made, where there is one."""
     inside = Path(sys.prefix).resolve() == (options.work / "venv").resolve()
     if environment.is_ready(options.work) and not inside:
         command = [environment.python(options.work), str(_SCRIPT), *given]
         return subprocess.run(
             command, env=environment.variables(options.work), check=False
         ).returncode
+    return _shapes(options) if options.command == "shapes" else _run(options)
+
+
+def _shapes(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from emoserve_gpu.serving import ExportFailedError, exported, machine
+    from emoserve_gpu.shapes import MOST_IN_TURN, costs, save
+    from emoserve_gpu.works import NETWORKS
+
+    if unknown := set(options.only) - set(NETWORKS):
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NETWORKS)}")
+    console, here = Console(), machine()
+    try:
+        repository = exported(options.repository, options.work)
+    except ExportFailedError as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    table = Table(title=f"A batch of {MOST_IN_TURN} again, and batches of 1 to {MOST_IN_TURN}, ms")
+    for name in ("network", "way", "same", "changing", "slowest"):
+        table.add_column(name, justify="left" if name in ("network", "way") else "right")
+    found = []
+    with console.status("measuring") as status:
+        for one in costs(options.only, repository, cuda=here.cuda_in_onnxruntime):
+            status.update(f"{one.network}: {one.way}")
+            found.append(one)
+            save(found, options.out)
+            times = (one.same_ms, one.changing_ms, one.slowest_ms)
+            table.add_row(one.network, one.way, *(f"{time:.2f}" for time in times))
+    console.print(f"{here}", markup=False)
+    console.print(table)
+    console.print(f"as JSON: {options.out}", markup=False)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
     from emoserve_gpu.session import Choices, measure
 
     return measure(

@@ -72,17 +72,23 @@ def _cuda_answers() -> bool:
     return bool(session.get_providers()[0] == CUDA)
 
 
-def export(repository: Path) -> None:
-    """Publish everything into `repository` with the profile gpu; what is up to date stays.
+def exported(repository: Path | None, work: Path) -> Path:
+    """Return the given repository, else one below `work` with everything by the profile gpu.
+
+    What is up to date there stays.
 
     Raises:
         ExportFailedError: a network does not answer like the trained one.
     """
+    if repository is not None:
+        return repository
+    repository = work / "model_repository"
     command = [sys.executable, "-m", "emoserve_client.cli", "export"]
     command += ["--repository", str(repository), "--profile", "gpu"]
     repository.mkdir(parents=True, exist_ok=True)
     if subprocess.run(command, check=False).returncode:
         raise ExportFailedError(f"emoserve export --repository {repository} refused")
+    return repository
 
 
 def with_torch(repository: Path, copy: Path) -> Path:

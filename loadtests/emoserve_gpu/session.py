@@ -14,7 +14,7 @@ from emoserve_gpu.generator import Generator
 from emoserve_gpu.measurement import Measurement, Record
 from emoserve_gpu.plan import PLANS
 from emoserve_gpu.plots import draw
-from emoserve_gpu.serving import ExportFailedError, export, machine, needed, with_torch
+from emoserve_gpu.serving import ExportFailedError, exported, machine, needed, with_torch
 from emoserve_gpu.tables import markdown
 from emoserve_gpu.works import Work, works
 from emoserve_server import EmbeddedTriton, ServerError
@@ -55,10 +55,7 @@ def measure(choices: Choices) -> int:
 
 
 def _repository(choices: Choices, backend: str) -> Path:
-    repository = choices.repository
-    if repository is None:
-        repository = choices.work / "model_repository"
-        export(repository)
+    repository = exported(choices.repository, choices.work)
     if backend == "torch":
         return with_torch(repository, choices.work / "torch_repository")
     return repository

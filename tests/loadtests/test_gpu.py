@@ -110,3 +110,20 @@ def test_the_cpu_path_measures(repository: Path, tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"report.md", "networks.png", "batches.png", "ratio.png", "triton.log"} <= names
     assert "fusion_net" in (tmp_path / "out" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_what_a_new_batch_size_costs_is_measured(repository: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shapes.json"
+    given = ["--only", "fusion_net,face_net", "--repository", str(repository), "--out", str(out)]
+    assert command.main(["shapes", *given, "--work", str(tmp_path)]) == 0
+    found = json.loads(out.read_text())
+    assert {one["network"] for one in found} == {"fusion_net", "face_net"}
+    for one in found:
+        assert 0 < one["changing_ms"] <= one["slowest_ms"]
+        assert one["same_ms"] > 0
+
+
+def test_shapes_name_a_network_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["shapes", "--only", "face"]) == 1
+    assert "known are face_net" in capsys.readouterr().err
