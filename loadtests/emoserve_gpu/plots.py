@@ -9,7 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator
 
 from emoserve_gpu.measurement import Record, Trial
 from emoserve_gpu.plan import GOAL
@@ -17,6 +17,13 @@ from emoserve_gpu.works import NETWORKS, PIPELINES
 
 _DPI = 110
 _SERVED, _OPEN, _RAW, _HOST = "#1b6ca8", "#e9a23b", "#444444", "#a0a0a0"
+
+
+class _Plain(LogFormatter):
+    """Labels of a logarithmic axis without exponents: 0.6, 20."""
+
+    def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
+        return f"{x:g}"
 
 
 def draw(record: Record, folder: Path) -> list[Path]:
@@ -112,8 +119,10 @@ def _served(axis: Any, record: Record, name: str, unit: str) -> None:
     axis.set(title=name, xlabel=unit, ylabel="p99, ms", yscale="log")
     axis.margins(x=0.15, y=0.12)
     axis.set_xlim(left=0)
+    axis.xaxis.set_major_locator(MaxNLocator(6))
+    axis.xaxis.set_major_formatter(EngFormatter(sep=" "))
     for which in ("major", "minor"):
-        getattr(axis.yaxis, f"set_{which}_formatter")(LogFormatter(minor_thresholds=(2, 0.5)))
+        getattr(axis.yaxis, f"set_{which}_formatter")(_Plain(minor_thresholds=(2, 0.5)))
     axis.tick_params(axis="y", which="minor", labelsize=7)
     axis.grid(alpha=0.25)
 
@@ -174,5 +183,5 @@ def _ratio(record: Record) -> Any:
     axis.set_ylabel("served items/s over torch's")
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     axis.grid(axis="y", alpha=0.25)
-    figure.suptitle("Served rate within the p99 bound over plain torch's; dots: rounds")
+    figure.suptitle("Served over plain torch, p99 kept; dots: rounds")
     return figure
