@@ -13,7 +13,8 @@ from emoserve_export.declaration import Network
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "safetensors")
 CONVERSION = (
-    *("declaration.py", "graph.py", "graph_files.py", "parity.py", "precision.py"),
+    *("declaration.py", "gelu.py", "graph.py", "graph_files.py", "parity.py", "precision.py"),
+    "row_scales.py",
     *("weights", "networks"),
 )
 JUDGING = ("budget", "evaluation")  # decide what is published, not how its bytes are made

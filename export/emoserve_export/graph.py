@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 from torch import nn
 
+from emoserve_export import gelu
 from emoserve_export.declaration import Arrays, Axis, Network, Tensor
 from emoserve_export.errors import GraphError
 
@@ -59,6 +60,7 @@ def export_graph(network: Network, module: nn.Module) -> ModelProto:
     assert program is not None
     model = program.model_proto
     _name_as_declared(network, model)
+    gelu.reorder(model)
     return finished(network, model)
 
 
