@@ -1,4 +1,5 @@
 import io
+import struct
 
 import av
 import numpy as np
@@ -38,6 +39,18 @@ def test_plain_sound_is_only_scaled_and_comes_in_blocks(wav) -> None:
     assert all(len(block) >= SOUND_SAMPLES for block in blocks[:-1])
     starts_s = np.cumsum([0, *map(len, blocks[:-1])]) / 16_000
     assert [event.start_s for event in events] == pytest.approx(list(starts_s))
+
+
+def test_a_title_that_is_not_utf_8_does_no_harm(wav) -> None:
+    """Players of old wrote tags in whatever encoding their Windows had."""
+    plain = wav(TONE)
+    info = b"INFO" + b"INAM" + struct.pack("<I", 4) + b"\xc4\xff\xe9\0"
+    start = plain.index(b"data")
+    chunks = plain[8:start] + b"LIST" + struct.pack("<I", len(info)) + info + plain[start:]
+    tagged = b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+    with LocalDecoder().open(tagged, Limits()) as reader:
+        samples = [event.samples for event in reader.events() if isinstance(event, Sound)]
+    np.testing.assert_array_equal(np.concatenate(samples), decode_sound(plain, Limits()))
 
 
 def test_any_rate_becomes_16_khz(wav) -> None:
