@@ -99,9 +99,9 @@ class Sampler:
             for process, before in zip((self._server, self._own), self._before, strict=True)
         )
         shares, memory = zip(*self._seen, strict=True) if self._seen else ((), ())
-        self.usage = Usage(
-            sum(shares) / len(shares) if shares else None, max(memory, default=None), server, own
-        )
+        generator = round(max(0.0, own - server), 2)  # the server is a child of this process
+        busy = sum(shares) / len(shares) if shares else None
+        self.usage = Usage(busy, max(memory, default=None), server, generator)
 
     def _watch(self) -> None:
         while not self._over.wait(_PERIOD_S):
