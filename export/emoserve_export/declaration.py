@@ -244,6 +244,11 @@ class Network:
     def batched(self) -> bool:
         return self.serving.max_batch_size > 0
 
+    @property
+    def one_shape(self) -> bool:
+        """Whether every axis of the inputs but the first has a fixed size."""
+        return all(axis.size for tensor in self.inputs for axis in tensor.axes[1:])
+
     def sample(self, items: int, seed: int = 0) -> Arrays:
         """Return inputs for `items` items: the declared samples, or random ones in range."""
         if self.samples is not None:

@@ -14,8 +14,7 @@ from emoserve_export.declaration import Network
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "safetensors")
 CONVERSION = (
     *("declaration.py", "gelu.py", "graph.py", "graph_files.py", "parity.py", "precision.py"),
-    "row_scales.py",
-    *("weights", "networks"),
+    *("row_scales.py", "weights", "networks"),
 )
 JUDGING = ("budget", "evaluation")  # decide what is published, not how its bytes are made
 

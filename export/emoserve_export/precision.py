@@ -66,8 +66,8 @@ def openvino(
     # Filled up, the longest input must still be one that the network takes.
     fits = all(tensor.axes[1].high % MULTIPLE == 0 for tensor in network.inputs if network.masked)
     multiple = MULTIPLE if network.masked and fits else 1
-    fixed = all(axis.size for tensor in network.inputs for axis in tensor.axes[1:])
-    single = fixed and network.kind == "convolutional"  # of matrix products, batches gain more
+    # Of matrix products, batches gain more.
+    single = network.one_shape and network.kind == "convolutional"
     return Runtime("openvino", precision, group, kept, multiple, single)
 
 

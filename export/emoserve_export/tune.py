@@ -194,8 +194,7 @@ def _timed_inputs(converted: Converted, samples: Samples | None, size: int) -> l
     A change of shape costs some runtimes more than the network itself (docs/decisions.md 15).
     """
     network = converted.network
-    fixed = all(axis.size for tensor in network.inputs for axis in tensor.axes[1:])
-    if not fixed or not network.batched:
+    if not network.one_shape or not network.batched:
         # Files pad every item to the longest; the declared samples have lengths as they occur.
         return [network.sample(size, seed=seed) for seed in range(1, SHAPES + 1)]
     if samples and len(samples.evaluation.target) >= size:

@@ -118,10 +118,9 @@ def _shapes(options: argparse.Namespace) -> int:
 
     from emoserve_gpu.serving import ExportFailedError, exported, machine
     from emoserve_gpu.shapes import MOST_IN_TURN, costs, save
-    from emoserve_gpu.works import NETWORKS
+    from emoserve_gpu.works import NETWORKS, require_known
 
-    if unknown := set(options.only) - set(NETWORKS):
-        raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NETWORKS)}")
+    require_known(options.only, NETWORKS)
     console, here = Console(), machine()
     try:
         repository = exported(options.repository, options.work)

@@ -22,8 +22,8 @@ _SERVED, _OPEN, _RAW, _HOST = "#1b6ca8", "#e9a23b", "#444444", "#a0a0a0"
 class _Plain(LogFormatter):
     """Labels of a logarithmic axis without exponents: 0.6, 20."""
 
-    def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
-        return f"{x:g}"
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def draw(record: Record, folder: Path) -> list[Path]:

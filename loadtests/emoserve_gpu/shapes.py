@@ -62,7 +62,7 @@ def _ways(network: Network, path: Path, *, cuda: bool) -> Iterator[tuple[str, Ca
         yield f"{search.lower()}, one session", _session(path, [provider]).run
     if network.kind == "convolutional":
         sizes = batch_sizes(network.serving.max_batch_size)
-        runner = SessionPerBatchSize(lambda: _session(path, [provider]), sizes)
+        runner = SessionPerBatchSize({size: _session(path, [provider]) for size in sizes})
         yield f"{search.lower()}, sessions for {', '.join(map(str, sizes))}", runner.run
 
 

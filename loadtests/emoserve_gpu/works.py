@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,12 @@ def network_inputs(network: Network) -> Arrays:
     return network.sample(MOST_ITEMS, _SEED)
 
 
+def require_known(names: Sequence[str], known: Collection[str]) -> None:
+    """Raise ValueError where a name is none of the known ones."""
+    if unknown := set(names) - set(known):
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+
+
 def works(names: Sequence[str] = ()) -> tuple[Work, ...]:
     """Return the works of these names, all without any; networks first.
 
@@ -51,8 +57,7 @@ def works(names: Sequence[str] = ()) -> tuple[Work, ...]:
         ValueError: a name is none of them.
     """
     known = [*NETWORKS, *PIPELINES]
-    if unknown := set(names) - set(known):
-        raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    require_known(names, known)
     chosen = [name for name in known if name in names] if names else known
     return tuple(map(_work, chosen))
 

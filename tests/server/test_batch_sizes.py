@@ -44,13 +44,8 @@ def model(make_network) -> onnx.ModelProto:
 
 @pytest.fixture
 def made(model) -> tuple[SessionPerBatchSize, list[Watched]]:
-    sessions: list[Watched] = []
-
-    def make_session() -> Watched:
-        sessions.append(Watched(model))
-        return sessions[-1]
-
-    return SessionPerBatchSize(make_session, (1, 4, 6)), sessions
+    sessions = {size: Watched(model) for size in (1, 4, 6)}
+    return SessionPerBatchSize(sessions), list(sessions.values())
 
 
 def feeds(rows: int) -> dict[str, Any]:
@@ -90,4 +85,4 @@ def test_an_axis_without_a_size_is_named(make_network: Callable[..., onnx.ModelP
         {"y": (FLOAT, ["batch", "length"])},
     )
     with pytest.raises(ValueError, match=r"'x' has shape \['batch', 'length'\].*fixed size"):
-        SessionPerBatchSize(lambda: Watched(free), (1, 4))
+        SessionPerBatchSize({1: Watched(free)})

@@ -50,8 +50,7 @@ def _place_network(config: pb.ModelConfig, network: Network, profile: Profile) -
         group.kind = pb.ModelInstanceGroup.KIND_CPU
         return
     group.kind = pb.ModelInstanceGroup.KIND_AUTO  # on every GPU where there are any, else the CPU
-    fixed = all(axis.size for tensor in network.inputs for axis in tensor.axes[1:])
-    if network.kind == "convolutional" and network.batched and fixed:
+    if network.kind == "convolutional" and network.batched and network.one_shape:
         # A convolution's plan holds for one shape, and it is made anew when the shape changes.
         cuda = config.optimization.execution_accelerators.gpu_execution_accelerator.add()
         cuda.name = "cuda"

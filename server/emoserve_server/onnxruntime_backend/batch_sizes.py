@@ -9,7 +9,7 @@ sees one shape makes its plans once.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,7 @@ class SessionPerBatchSize:
     """Takes the place of an `onnxruntime.InferenceSession` whose inputs have a batch axis.
 
     Args:
-        make_session: returns a session of the network; called once for each size.
-        sizes: batch sizes in rising order; larger batches go to the last session as they are.
+        sessions: by batch size, in rising order; larger batches go to the last one as they are.
 
     Every session answers a batch of zeros before the first request, so that its plans are there.
 
@@ -37,10 +36,9 @@ class SessionPerBatchSize:
         ValueError: an axis of an input, other than the batch, has no fixed size.
     """
 
-    def __init__(self, make_session: Callable[[], Any], sizes: Sequence[int]) -> None:
-        self._sizes = tuple(sizes)
-        self._sessions = [make_session() for _ in self._sizes]
-        for size, session in zip(self._sizes, self._sessions, strict=True):
+    def __init__(self, sessions: Mapping[int, Any]) -> None:
+        self._sizes, self._sessions = tuple(sessions), tuple(sessions.values())
+        for size, session in sessions.items():
             session.run(None, _zeros(session, size))
 
     def run(self, wanted: Sequence[str] | None, feeds: Arrays) -> list[Any]:

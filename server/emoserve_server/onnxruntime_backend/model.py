@@ -135,16 +135,20 @@ def _load(args: dict[str, str], config: dict[str, Any]) -> Any:
             providers=_providers(args, config),
         )
 
-    first = make_session()
-    sizes = config.get("parameters", {}).get("cuda_batch_sizes", {}).get("string_value", "")
-    if not sizes or first.get_providers()[0] != _CUDA:
-        return first
-    return SessionPerBatchSize(make_session, [int(size) for size in sizes.split(",")])
+    session, sizes = make_session(), _parameters(config).get("cuda_batch_sizes")
+    if not sizes or session.get_providers()[0] != _CUDA:
+        return session
+    smallest, *larger = map(int, sizes.split(","))
+    return SessionPerBatchSize({smallest: session, **{size: make_session() for size in larger}})
+
+
+def _parameters(config: dict[str, Any]) -> dict[str, str]:
+    return {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
 
 
 def session_options(config: dict[str, Any]) -> Any:
     """Return ONNX Runtime's options for a model config (a dict, as Triton hands it over)."""
-    given = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+    given = _parameters(config)
     options = ort.SessionOptions()
     options.intra_op_num_threads = int(given.get("intra_op_thread_count") or 1)
     options.inter_op_num_threads = int(given.get("inter_op_thread_count") or 1)
