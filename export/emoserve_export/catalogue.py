@@ -87,7 +87,7 @@ SPEECH = Network(
     preprocessing=Preprocessing(
         "log_mel_v1", "mono 16 kHz, 3 s windows, 64 mels, dB from the level"
     ),
-    serving=Serving(instances=2),
+    serving=Serving(instances=2, gpu_instances=5),  # 77 kB an item are copied by each
     source="trained here on RAVDESS",
     licence="weights: CC BY-NC-SA 4.0, as RAVDESS asks",
 )

@@ -163,8 +163,8 @@ class Serving:
         max_batch_size: 0 where the first axis is not a batch.
         preferred_batch_size: waiting requests go in batches of this many. 0: all that wait.
         instances: copies in the profile `cpu`; each runs with `threads` intra-op threads.
-        gpu_instances: copies in the profile `gpu`, on each GPU where there are any: while one cuts
-            its answers apart, the others keep the GPU busy (docs/decisions.md 27).
+        gpu_instances: copies in the profile `gpu`, on each GPU where there are any: while one takes
+            items in or hands answers out, the others keep the GPU busy (docs/decisions.md 27, 28).
         on_gpu: False keeps the network on the CPU in the profile `gpu` too. That is for shapes that
             differ from request to request: ONNX Runtime's CUDA plans every convolution anew when
             its shape changes, in 35 to 200 ms (docs/decisions.md 27).

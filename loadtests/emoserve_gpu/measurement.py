@@ -13,13 +13,15 @@ import numpy as np
 
 from emoserve_client import EmotionClient, ModelStatistics
 from emoserve_gpu.generator import Generator, Heard, Order
-from emoserve_gpu.plan import GOAL, GOAL_NETWORKS, Load, Plan
+from emoserve_gpu.plan import GOAL, GOAL_NETWORKS, MOST_ITEMS, Load, Plan
 from emoserve_gpu.raw import RawNetwork, RawRate
 from emoserve_gpu.sampling import Gpu, Sampler, Usage
 from emoserve_gpu.works import NETWORKS, VIDEO, Work, network_inputs
 from emoserve_server import EmbeddedTriton
 
 _WARM_ROUNDS = 2  # of every batch size, so that kernels are chosen before the clock runs
+_COMPARED = (1, 3, MOST_ITEMS)  # batch sizes: one that is filled up, and the largest
+_TOLERANCE = 0.02  # of the largest value, as both may round to TF32
 Progress = Callable[[str], None]
 
 
@@ -89,12 +91,16 @@ def _median_ratio(ours: Iterable[float], theirs: Iterable[float]) -> float:
 
 @dataclass
 class Record:
-    """All that a run saw; written after every part, so that a run cut short leaves something."""
+    """All that a run saw; written after every part, so that a run cut short leaves something.
+
+    `differences`: by network, the largest between served answers and torch's, of the largest value.
+    """
 
     machine: dict[str, Any]
     backend: str
     plan: Plan
     startup_s: float = 0.0
+    differences: dict[str, float] = field(default_factory=dict)
     raw: list[RawRate] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
@@ -139,6 +145,10 @@ class Record:
         path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
+class WrongAnswerError(Exception):
+    """The server answers other than torch does; the message says where and by how much."""
+
+
 class Measurement:
     """Puts loads on a server that runs and fills a record."""
 
@@ -161,6 +171,9 @@ class Measurement:
                 progress(f"{name}: torch, batch {batch}")
                 self._record.raw.append(raw.rate(part, plan.window_s / 2, resident=resident))
         self._warm(work, progress)
+        for items in _COMPARED:
+            progress(f"{name}: comparing answers, batch {items}")
+            self._compare(work, raw, items)
         for load in plan.networks:
             self._closed(work, load, progress)
         self._open(work, progress)
@@ -188,6 +201,24 @@ class Measurement:
             progress(f"{work.model}: warming batch {items}")
             for _ in range(_WARM_ROUNDS):
                 model.infer(work.batch(items))
+
+    def _compare(self, work: Work, raw: RawNetwork, items: int) -> None:
+        """Hold served answers against torch's: a rate of wrong answers is worth nothing.
+
+        Raises:
+            WrongAnswerError: an output differs.
+        """
+        inputs = work.batch(items)
+        served, wanted = self._client.model(work.model).infer(inputs), raw.answer(inputs)
+        record = self._record.differences
+        for name, values in wanted.items():
+            found = float(np.abs(served[name] - values).max() / max(1.0, np.abs(values).max()))
+            record[work.model] = max(record.get(work.model, 0.0), found)
+            if not found <= _TOLERANCE:  # NaN too
+                raise WrongAnswerError(
+                    f"{work.model} answers other than torch for {items} items: output '{name}' "
+                    f"differs by {found:.3g} of its largest value, accepted is {_TOLERANCE:g}"
+                )
 
     def _closed(self, work: Work, load: Load, progress: Progress) -> None:
         progress(f"{work.model}: {load.callers} callers, {load.batch} items each")

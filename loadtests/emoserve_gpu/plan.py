@@ -53,7 +53,7 @@ def _loads(*pairs: tuple[int, int]) -> tuple[Load, ...]:
 PLANS = {
     "full": Plan(
         networks=_loads((1, 1), (1, 16), (1, 64), (1, 192), (8, 8), (8, 32), (32, 8), (64, 4),
-                        (64, 16)),
+                        (64, 8), (64, 16)),
         pipelines=(1, 8, 32, 128),
         shares=(0.5, 0.8),
         torch_batches=(1, 2, 4, 8, 16, 32, 64),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from emoserve_gpu.generator import Generator
-from emoserve_gpu.measurement import Measurement, Record
+from emoserve_gpu.measurement import Measurement, Record, WrongAnswerError
 from emoserve_gpu.plan import PLANS
 from emoserve_gpu.plots import draw
 from emoserve_gpu.serving import ExportFailedError, exported, machine, needed, with_torch
@@ -48,7 +48,7 @@ def measure(choices: Choices) -> int:
     try:
         repository = _repository(choices, record.backend)
         _serve(choices, record, wanted, repository, here.device, console)
-    except (ExportFailedError, ServerError) as error:
+    except (ExportFailedError, ServerError, WrongAnswerError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
     return 0

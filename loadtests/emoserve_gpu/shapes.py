@@ -20,7 +20,7 @@ from emoserve_export.configs.generate import batch_sizes
 from emoserve_export.declaration import Network
 from emoserve_gpu.serving import CUDA
 from emoserve_gpu.works import NETWORKS, network_inputs
-from emoserve_server.onnxruntime_backend.batch_sizes import SessionPerBatchSize
+from emoserve_server.onnxruntime_backend.batch_sizes import FixedBatch, SessionPerBatchSize
 
 MOST_IN_TURN = 16
 _ROUNDS = 3
@@ -58,12 +58,15 @@ def _ways(network: Network, path: Path, *, cuda: bool) -> Iterator[tuple[str, Ca
         yield "CPU", _session(path, ["CPUExecutionProvider"]).run
         return
     for search in _SEARCHES:
-        provider = (CUDA, {"cudnn_conv_algo_search": search})
-        yield f"{search.lower()}, one session", _session(path, [provider]).run
-    if network.kind == "convolutional":
+        options = {"cudnn_conv_algo_search": search}
+        yield f"{search.lower()}, one session", _session(path, [(CUDA, options)]).run
+    if network.one_shape:
         sizes = batch_sizes(network.serving.max_batch_size)
-        runner = SessionPerBatchSize({size: _session(path, [provider]) for size in sizes})
-        yield f"{search.lower()}, sessions for {', '.join(map(str, sizes))}", runner.run
+        each = {size: _session(path, [(CUDA, options)]) for size in sizes}
+        yield f"sessions for {', '.join(map(str, sizes))}", SessionPerBatchSize(each).run
+        graph = [(CUDA, options | {"enable_cuda_graph": "1"})]
+        graphs = {size: FixedBatch(_session(path, graph), size, ("cuda", 0)) for size in sizes}
+        yield "CUDA graphs of these", SessionPerBatchSize(graphs).run
 
 
 def _session(path: Path, providers: Sequence[Any]) -> Any:

@@ -40,7 +40,7 @@ def _table(columns: str, rows: Iterable[Iterable[object]]) -> list[str]:
 
 def _ratios(record: Record) -> list[str]:
     columns = ("network|served items/s|p99 ms|items x callers|mean batch|torch items/s (batch)|"
-               "ratio|ratio to torch from host memory|goal")  # fmt: skip
+               "ratio|ratio to torch from host memory|goal|answers differ by")  # fmt: skip
     return _table(columns, _ratio_rows(record))
 
 
@@ -49,13 +49,14 @@ def _ratio_rows(record: Record) -> Iterator[list[str]]:
         best, ratio = record.best(name), record.ratio(name)
         if best is None or ratio is None:
             if any(trial.model == name for trial in record.trials):
-                yield [name, "no load kept the bound", *[""] * 7]
+                yield [name, "no load kept the bound", *[""] * 8]
             continue
         met = record.met(ratio)
         goal = "-" if met is None else f"{GOAL:g}: {'met' if met else 'missed'}"
         yield [name, f"{best.items_per_s:.0f}", _ms(best.p99_ms), f"{best.batch} x {best.callers}",
                f"{best.mean_batch:.1f}", f"{ratio.raw:.0f} ({ratio.raw_batch})",
-               f"{ratio.to_raw:.2f}", f"{ratio.to_host:.2f}", goal]  # fmt: skip
+               f"{ratio.to_raw:.2f}", f"{ratio.to_host:.2f}", goal,
+               f"{record.differences[name]:.1g}"]  # fmt: skip
 
 
 def _pipelines(record: Record) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from emoserve_export.catalogue import CATALOGUE, FACE, SPEECH
+from emoserve_export.catalogue import CATALOGUE, FACE, FUSION, SPEECH
 from emoserve_export.cli import main
 from emoserve_export.configs.contract import read_contract
 from emoserve_export.configs.generate import (
@@ -105,19 +105,24 @@ def test_a_gpu_holds_copies_of_the_networks_that_gain_from_it() -> None:
         name for name, group in groups.items() if group.kind == pb.ModelInstanceGroup.KIND_CPU
     }
     assert on_cpu == {"face_pnet", "face_rnet", "face_onet", "voice_net"}
-    assert {group.count for group in groups.values()} == {3}
+    assert groups["speech_net"].count > groups["fusion_net"].count > 1
 
 
-def test_convolutions_on_a_gpu_see_few_batch_sizes() -> None:
+def test_networks_of_one_shape_see_few_batch_sizes_on_a_gpu() -> None:
     sizes = {
         one.name: network_config(one, "gpu").parameters["cuda_batch_sizes"].string_value
         for one in CATALOGUE
     }
-    assert {name for name, found in sizes.items() if found} == {"face_net", "speech_net"}
+    assert {name for name, found in sizes.items() if found} == {
+        "face_net",
+        "speech_net",
+        "fusion_net",
+    }
     assert sizes["speech_net"] == "1,4,16,64"
     asked = network_config(SPEECH, "gpu").optimization.execution_accelerators
     (cuda,) = asked.gpu_execution_accelerator
     assert (cuda.name, dict(cuda.parameters)) == ("cuda", {"cudnn_conv_algo_search": "HEURISTIC"})
+    assert not network_config(FUSION, "gpu").HasField("optimization")  # plans nothing
     assert not network_config(SPEECH, "cpu").HasField("optimization")
     frames = Tensor("log_mel", "float32", axes("batch", "frames", mels=64))
     longer = replace(SPEECH, inputs=(frames,))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from emoserve_gpu import command
 from emoserve_gpu.environment import WHEELS
@@ -104,12 +108,31 @@ def test_the_cpu_path_measures(repository: Path, tmp_path: Path) -> None:
         assert 0 < trial["p50_ms"] <= trial["p99_ms"]
     (ratio,) = content["ratios"]
     assert ratio["to_raw"] > 0
+    assert 0 < content["differences"]["fusion_net"] < 0.02
     # The goal speaks of a GPU.
     on_gpu = content["machine"]["cuda_in_torch"]
     assert ratio["met"] == (ratio["to_raw"] >= content["goal"] if on_gpu else None)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"report.md", "networks.png", "batches.png", "ratio.png", "triton.log"} <= names
     assert "fusion_net" in (tmp_path / "out" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_wrong_answers_are_not_measured(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "repository"
+    shutil.copytree(repository / "fusion_net", copy / "fusion_net")
+    (path,) = copy.glob("fusion_net/*/model.onnx")
+    network = onnx.load(path)
+    (bias,) = [one for one in network.graph.initializer if one.name == "emotion_head.bias"]
+    raised = numpy_helper.to_array(bias) + np.eye(7, dtype=np.float32)[3]
+    bias.CopyFrom(numpy_helper.from_array(raised, bias.name))
+    onnx.save(network, path)
+    given = ["--plan", "tiny", "--only", "fusion_net", "--repository", str(copy)]
+    assert command.main(["run", *given, "--out", str(tmp_path), "--work", str(tmp_path)]) == 1
+    words = " ".join(capsys.readouterr().out.split())
+    assert "fusion_net answers other than torch for 1 items: output 'emotion' differs by" in words
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from emoserve_server.onnxruntime_backend.batch_sizes import SessionPerBatchSize
+from emoserve_server.onnxruntime_backend.batch_sizes import FixedBatch, SessionPerBatchSize
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
@@ -26,6 +26,10 @@ class Watched:
     def run(self, wanted: Sequence[str] | None, feeds: dict[str, Any]) -> Any:
         self.seen.append(len(next(iter(feeds.values()))))
         return self._session.run(wanted, feeds)
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        self.seen.append(len(binding.get_outputs()[0].numpy()))
+        self._session.run_with_iobinding(binding)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
@@ -42,10 +46,14 @@ def model(make_network) -> onnx.ModelProto:
     )
 
 
-@pytest.fixture
-def made(model) -> tuple[SessionPerBatchSize, list[Watched]]:
+@pytest.fixture(params=["sessions", "fixed"])
+def made(model, request: pytest.FixtureRequest) -> tuple[SessionPerBatchSize, list[Watched]]:
+    """Runner and its sessions, plain ones and ones whose tensors stay in their place."""
     sessions = {size: Watched(model) for size in (1, 4, 6)}
-    return SessionPerBatchSize(sessions), list(sessions.values())
+    if request.param == "sessions":
+        return SessionPerBatchSize(sessions), list(sessions.values())
+    fixed = {size: FixedBatch(session, size, ("cpu", 0)) for size, session in sessions.items()}
+    return SessionPerBatchSize(fixed), list(sessions.values())
 
 
 def feeds(rows: int) -> dict[str, Any]:
@@ -53,7 +61,7 @@ def feeds(rows: int) -> dict[str, Any]:
     return {"x": rng.normal(size=(rows, 3)).astype(np.float32), "i": np.arange(rows)}
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 6, 9])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 6, 9, 13])
 def test_every_batch_is_answered_whole_and_without_what_fills_it_up(made, model, rows) -> None:
     whole = onnxruntime.InferenceSession(model.SerializeToString())
     answer, wanted = made[0].run(None, feeds(rows)), whole.run(None, feeds(rows))
@@ -65,10 +73,18 @@ def test_every_batch_is_answered_whole_and_without_what_fills_it_up(made, model,
 
 def test_each_session_sees_one_batch_size(made) -> None:
     runner, sessions = made
-    assert [session.seen for session in sessions] == [[1], [4], [6]]  # before the first request
-    for rows in (3, 1, 6, 2, 5, 1):
+    assert [set(session.seen) for session in sessions] == [{1}, {4}, {6}]  # before any request
+    for rows in (3, 1, 6, 2, 5, 1, 14):
         runner.run(None, feeds(rows))
     assert [set(session.seen) for session in sessions] == [{1}, {4}, {6}]
+
+
+def test_answers_given_stay_when_the_next_batch_comes(made) -> None:
+    runner = made[0]
+    (first,) = runner.run(["y"], feeds(4))
+    kept = first.copy()
+    runner.run(["y"], {name: 7 * array for name, array in feeds(4).items()})
+    np.testing.assert_array_equal(first, kept)
 
 
 def test_the_network_is_described_as_by_its_session(made, model) -> None:
@@ -84,5 +100,8 @@ def test_an_axis_without_a_size_is_named(make_network: Callable[..., onnx.ModelP
         {"x": (FLOAT, ["batch", "length"])},
         {"y": (FLOAT, ["batch", "length"])},
     )
-    with pytest.raises(ValueError, match=r"'x' has shape \['batch', 'length'\].*fixed size"):
+    problem = r"'x' has shape \['batch', 'length'\].*fixed size"
+    with pytest.raises(ValueError, match=problem):
         SessionPerBatchSize({1: Watched(free)})
+    with pytest.raises(ValueError, match=problem):
+        FixedBatch(Watched(free), 1, ("cpu", 0))

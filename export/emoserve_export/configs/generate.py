@@ -50,17 +50,19 @@ def _place_network(config: pb.ModelConfig, network: Network, profile: Profile) -
         group.kind = pb.ModelInstanceGroup.KIND_CPU
         return
     group.kind = pb.ModelInstanceGroup.KIND_AUTO  # on every GPU where there are any, else the CPU
-    if network.kind == "convolutional" and network.batched and network.one_shape:
+    if not (network.batched and network.one_shape):
+        return
+    sizes = batch_sizes(serving.max_batch_size)
+    _parameter(config, "cuda_batch_sizes", ",".join(map(str, sizes)))
+    if network.kind == "convolutional":
         # A convolution's plan holds for one shape, and it is made anew when the shape changes.
         cuda = config.optimization.execution_accelerators.gpu_execution_accelerator.add()
         cuda.name = "cuda"
         cuda.parameters["cudnn_conv_algo_search"] = "HEURISTIC"
-        sizes = batch_sizes(serving.max_batch_size)
-        _parameter(config, "cuda_batch_sizes", ",".join(map(str, sizes)))
 
 
 def batch_sizes(largest: int) -> tuple[int, ...]:
-    """Return the batch sizes that convolutions have plans for: 1, 4, 16 ... and the largest.
+    """Return the batch sizes that have plans and graphs on CUDA: 1, 4, 16 ... and the largest.
 
     A batch is filled up to the next of them. On a GPU the rows that fill it cost little: of
     `speech_net`, 1, 8 and 64 items took 0.6 ms each (docs/decisions.md 27).

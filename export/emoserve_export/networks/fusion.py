@@ -57,12 +57,11 @@ class FusionNet(nn.Module):
 
     def scores(self, embeddings: Tensor, presence: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns logits [batch, 7] and [batch, 3], and the weights [batch, 3], float32."""
-        there = presence.unsqueeze(2) > 0.5  # [batch, 3, 1]
+        there = presence > 0.5  # [batch, 3]
         normed = ((embeddings - self.centre) / self.spread).clamp(-_LARGEST, _LARGEST)
-        normed = torch.where(there, normed, torch.zeros_like(normed))  # [batch, 3, 128]
-        seen = torch.cat([normed.flatten(1), there.squeeze(2).float()], dim=1)
-        gate = torch.where(there.squeeze(2), self.gate(seen), torch.full_like(presence, _ABSENT))
-        weight = torch.softmax(gate, dim=1) * there.squeeze(2)
+        normed = torch.where(there.unsqueeze(2), normed, 0.0)  # [batch, 3, 128]
+        seen = torch.cat([normed.flatten(1), there.float()], dim=1)
+        weight = torch.softmax(torch.where(there, self.gate(seen), _ABSENT), dim=1) * there
         x = (normed * weight.unsqueeze(2)).flatten(1)  # [batch, 384]
         x = self.dropout(torch.relu(self.hidden(self.dropout(x))))
         return self.emotion_head(x), self.sentiment_head(x), weight

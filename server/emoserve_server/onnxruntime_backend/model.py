@@ -9,7 +9,8 @@ and the same `model.onnx` run on the native backend of NVIDIA's container. Under
 
 Where it differs on purpose: one intra-op thread by default instead of one per core, threads that
 wait do not spin, and on CUDA the parameter `cuda_batch_sizes`, which the native backend does not
-know, gives each of these batch sizes a session of its own (batch_sizes.py).
+know, gives each of these batch sizes a session of its own, which CUDA replays as one graph
+(batch_sizes.py).
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
-from batch_sizes import SessionPerBatchSize  # type: ignore[import-not-found]  # lies beside it
+from batch_sizes import (  # type: ignore[import-not-found]  # lies beside it
+    FixedBatch,
+    SessionPerBatchSize,
+)
 
-_CUDA = "CUDAExecutionProvider"
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _LEVELS = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -128,17 +132,28 @@ class TritonPythonModel:
 def _load(args: dict[str, str], config: dict[str, Any]) -> Any:
     """Return the network's session, or what runs one for each batch size in its place."""
 
-    def make_session() -> Any:
+    def make_session(**cuda_options: str) -> Any:
         return ort.InferenceSession(
             str(_model_path(args, config)),
             sess_options=session_options(config),
-            providers=_providers(args, config),
+            providers=_providers(args, config, **cuda_options),
         )
 
-    session, sizes = make_session(), _parameters(config).get("cuda_batch_sizes")
-    if not sizes or session.get_providers()[0] != _CUDA:
+    given, providers = _parameters(config).get("cuda_batch_sizes"), _providers(args, config)
+    if not given or providers == [_CPU]:
+        return make_session()
+    smallest, *larger = sizes = [int(size) for size in given.split(",")]
+    device = "cuda", int(args["model_instance_device_id"])
+    try:
+        graphs = {
+            size: FixedBatch(make_session(enable_cuda_graph="1"), size, device) for size in sizes
+        }
+        return SessionPerBatchSize(graphs)
+    except Exception as error:  # noqa: BLE001  what cannot be captured: ORT has 12 of them
+        pb_utils.Logger.log_warn(f"{args['model_name']}: no CUDA graphs, so slower: {error}")
+    session = make_session()
+    if session.get_providers()[0] != _CUDA:
         return session
-    smallest, *larger = map(int, sizes.split(","))
     return SessionPerBatchSize({smallest: session, **{size: make_session() for size in larger}})
 
 
@@ -184,15 +199,14 @@ def _model_path(args: dict[str, str], config: dict[str, Any]) -> Path:
     return path
 
 
-def _providers(args: dict[str, str], config: dict[str, Any]) -> list[Any]:
-    cpu = "CPUExecutionProvider"
+def _providers(args: dict[str, str], config: dict[str, Any], **cuda_options: str) -> list[Any]:
     on_gpu = args["model_instance_kind"] == "GPU"
     if on_gpu and _CUDA in ort.get_available_providers():
         if hasattr(ort, "preload_dlls"):  # since 1.21: finds CUDA's libraries among the packages
             ort.preload_dlls()
         device = {"device_id": args["model_instance_device_id"]}
-        return [(_CUDA, device | _cuda_options(config)), cpu]
-    return [cpu]
+        return [(_CUDA, device | _cuda_options(config) | cuda_options), _CPU]
+    return [_CPU]
 
 
 def _cuda_options(config: dict[str, Any]) -> dict[str, str]:
