@@ -1,12 +1,15 @@
-"""The load generator's HTTP says what the client's says: the same answers, the same errors."""
+"""The load generator's wire says what the client's says: the same answers, the same errors."""
 
 import socket
 import threading
 from collections.abc import Callable, Iterator
 
+import gevent
 import pytest
 
 from emoserve_client import EmotionClient, Retry
+from emoserve_client._endpoint import targets
+from emoserve_client._transport import Connection
 from emoserve_client.errors import (
     DeadlineError,
     EmoserveError,
@@ -16,9 +19,10 @@ from emoserve_client.errors import (
     UnreachableError,
 )
 from emoserve_loadtests.calls import connect
-from emoserve_loadtests.transport import GeventHttp
+from emoserve_loadtests.transport import CurlGrpc, CurlHttp, GeventNetwork
 from emoserve_server import EmbeddedTriton
 
+schemes = pytest.mark.parametrize("scheme", ["http", "grpc"])
 CALLS: dict[str, Callable[[EmotionClient], object]] = {
     "text": lambda client: client.text("What a wonderful day!").emotions,
     "health": lambda client: client.model("text_net").is_ready(),
@@ -36,17 +40,43 @@ def _outcome(client: EmotionClient, call: Callable[[EmotionClient], object]) -> 
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_it_says_what_the_client_says(triton: EmbeddedTriton, name: str) -> None:
-    once = Retry(attempts=1)
-    with (
-        EmotionClient(triton.http_url, retry=once, hooks=()) as usual,
-        connect(triton.http_url, 20) as lean,
-    ):
+@schemes
+def test_it_says_what_the_client_says(triton: EmbeddedTriton, name: str, scheme: str) -> None:
+    once, url = Retry(attempts=1), triton.http_url if scheme == "http" else triton.grpc_url
+    with EmotionClient(url, retry=once, hooks=()) as usual, connect(url, 20) as lean:
         wanted, got = _outcome(usual, CALLS[name]), _outcome(lean, CALLS[name])
     assert got == wanted
     if name in ("no picture", "no such model"):
         assert isinstance(got, tuple)
         assert got[0] in (InputError, ModelNotFoundError)
+
+
+@schemes
+def test_many_greenlets_have_their_own_answers(triton: EmbeddedTriton, scheme: str) -> None:
+    url = triton.http_url if scheme == "http" else triton.grpc_url
+    texts = [f"{word} {'so ' * number}much" for number in range(12) for word in ("hated", "loved")]
+    with EmotionClient(url, hooks=()) as usual, connect(url, 20) as lean:
+        wanted = [usual.text(text).emotions for text in texts]
+        asked = [gevent.spawn(lean.text, text) for text in texts]
+        gevent.joinall(asked, raise_error=True)
+        for given, one in zip(wanted, asked, strict=True):
+            # A batch rounds otherwise than a text alone.
+            for score in given:
+                assert one.value.emotions.of(score.label) == pytest.approx(
+                    score.confidence, abs=0.02
+                )
+
+
+@schemes
+def test_a_greenlet_that_is_killed_leaves_the_others(triton: EmbeddedTriton, scheme: str) -> None:
+    url = triton.http_url if scheme == "http" else triton.grpc_url
+    with connect(url, 20) as client:
+        doomed, other = gevent.spawn(client.text, "one"), gevent.spawn(client.text, "two")
+        gevent.sleep(0)
+        doomed.kill()
+        other.join()
+        assert other.value.emotions
+        assert client.text("three").emotions
 
 
 @pytest.fixture
@@ -56,45 +86,60 @@ def listener() -> Iterator[socket.socket]:
         yield made
 
 
-def _url(listener: socket.socket) -> str:
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+def _url(listener: socket.socket, scheme: str) -> str:
+    return f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_a_silent_server_is_a_missed_deadline(listener: socket.socket) -> None:
-    with connect(_url(listener), 0.3) as client, pytest.raises(DeadlineError):
+@schemes
+def test_a_silent_server_is_a_missed_deadline(listener: socket.socket, scheme: str) -> None:
+    with connect(_url(listener, scheme), 0.3) as client, pytest.raises(DeadlineError):
         client.text("hello")
 
 
-def test_a_server_that_hangs_up_is_no_answer(listener: socket.socket) -> None:
+@schemes
+@pytest.mark.parametrize("said", [b"", b"nobody speaks like this\r\n\r\n"])
+def test_a_server_that_hangs_up_is_no_answer(
+    listener: socket.socket, scheme: str, said: bytes
+) -> None:
     def hang_up() -> None:
         connection, _ = listener.accept()
         connection.recv(100)
+        connection.sendall(said)
         connection.close()
 
     thread = threading.Thread(target=hang_up)
     thread.start()
-    with connect(_url(listener), 5) as client, pytest.raises(NoAnswerError) as caught:
+    url = _url(listener, scheme)
+    with connect(url, 5) as client, pytest.raises(NoAnswerError) as caught:
         client.text("hello")
     thread.join()
     assert not isinstance(caught.value, UnreachableError | DeadlineError)
 
 
-def test_nobody_there_is_unreachable(listener: socket.socket) -> None:
-    url = _url(listener)
+@schemes
+def test_nobody_there_is_unreachable(listener: socket.socket, scheme: str) -> None:
+    url = _url(listener, scheme)
     listener.close()
     with connect(url, 5) as client, pytest.raises(UnreachableError):
         client.text("hello")
 
 
-def test_a_name_that_nobody_has_is_unreachable() -> None:
-    with connect("http://nobody.invalid:8000", 5) as client, pytest.raises(UnreachableError):
+@schemes
+def test_a_name_that_nobody_has_is_unreachable(scheme: str) -> None:
+    with connect(f"{scheme}://nobody.invalid:8000", 5) as client, pytest.raises(UnreachableError):
         client.text("hello")
 
 
-def test_only_plain_http_is_carried_by_it(triton: EmbeddedTriton) -> None:
-    carried = {}
-    for url in (triton.http_url, triton.grpc_url):
+def test_plain_connections_are_carried_by_it(triton: EmbeddedTriton) -> None:
+    for url, kind in ((triton.http_url, CurlHttp), (triton.grpc_url, CurlGrpc)):
         with connect(url, 5) as client:
             client.text("hello")
-            carried[url] = list(client._driver._transports._made.values())
-    assert [isinstance(made, GeventHttp) for (made,) in carried.values()] == [True, False]
+            (made,) = client._driver._transports._made.values()
+            assert type(made) is kind
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "grpcs://127.0.0.1:1"])
+def test_what_is_encrypted_stays_with_the_client(url: str) -> None:
+    made = GeventNetwork(Connection(), 1).connect(targets(url)[0].endpoint)
+    assert not isinstance(made, CurlHttp | CurlGrpc)
+    made.close()
