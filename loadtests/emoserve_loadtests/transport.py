@@ -31,10 +31,12 @@ from emoserve_client._transport_http import HttpTransport
 _MOST_CONNECTIONS = 10_000  # an open loop has as many calls under way as the server leaves waiting
 _READ, _WRITE = 1, 2  # gevent's loop.io
 _EVENTS = {pycurl.POLL_IN: _READ, pycurl.POLL_OUT: _WRITE, pycurl.POLL_INOUT: _READ | _WRITE}
+_CLOSED = -1  # no code of libcurl's
 _KINDS = {
     pycurl.E_COULDNT_CONNECT: Kind.UNREACHABLE,
     pycurl.E_COULDNT_RESOLVE_HOST: Kind.UNREACHABLE,
     pycurl.E_OPERATION_TIMEDOUT: Kind.TIMEOUT,
+    _CLOSED: Kind.CANCELLED,
 }
 _STATUSES = {str(code.value[0]): code.name for code in grpc.StatusCode}
 _PREFIX_BYTES = 5  # of a gRPC message: compressed or not, and its length
@@ -142,6 +144,7 @@ class _Curl:
         self._watchers: dict[int, Any] = {}  # by file descriptor
         self._timer: Any = None
         self._idle: list[Any] = []
+        self._under_way: set[Any] = set()
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -172,10 +175,11 @@ class _Curl:
             one.setopt(pycurl.POSTFIELDS, body)
         one.waiter = Waiter()
         self._multi.add_handle(one)
+        self._under_way.add(one)
         try:
             problem = one.waiter.get()
         finally:  # also when the greenlet is killed
-            self._multi.remove_handle(one)
+            self._end(one)
         status = one.getinfo(pycurl.RESPONSE_CODE)
         self._idle.append(one)
         if problem is not None:
@@ -184,6 +188,10 @@ class _Curl:
         return _Heard(status, _headers(lines), b"".join(pieces))
 
     def close(self) -> None:
+        """End everything; calls under way fail."""
+        for one in list(self._under_way):
+            self._end(one)
+            self._loop.run_callback(one.waiter.switch, (_CLOSED, "the client was closed"))
         self._set_timer(-1)
         for one in self._idle:
             one.close()
@@ -191,6 +199,11 @@ class _Curl:
         self._multi.close()
         for fd in list(self._watchers):
             self._stop_watching(fd)
+
+    def _end(self, one: Any) -> None:
+        if one in self._under_way:
+            self._under_way.remove(one)
+            self._multi.remove_handle(one)
 
     def _new(self) -> Any:
         one = pycurl.Curl()

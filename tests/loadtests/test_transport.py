@@ -117,6 +117,17 @@ def test_a_server_that_hangs_up_is_no_answer(
 
 
 @schemes
+def test_closing_ends_the_calls_under_way(listener: socket.socket, scheme: str) -> None:
+    client = connect(_url(listener, scheme), 30)
+    with gevent.Timeout(10):
+        asked = gevent.spawn(_outcome, client, CALLS["text"])
+        gevent.sleep(0.1)
+        client.close()
+        kind, _ = asked.get()
+    assert issubclass(kind, EmoserveError)
+
+
+@schemes
 def test_nobody_there_is_unreachable(listener: socket.socket, scheme: str) -> None:
     url = _url(listener, scheme)
     listener.close()
