@@ -23,6 +23,7 @@ class Choices:
         tune: measure all precisions and take the fastest that is good enough.
         samples: folder with `<network>.npz` of real data.
         max_queue_size: requests that may wait for each model; 0 for no bound.
+        queue_delay_us: how long requests wait for company where a step gains by it.
     """
 
     profile: Profile = "cpu"
@@ -33,6 +34,7 @@ class Choices:
     tune: bool = False
     samples: Path | None = None
     max_queue_size: int = 0
+    queue_delay_us: int = 0
 
 
 @dataclass

@@ -47,11 +47,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument(
         "--max-queue-size",
-        type=_queue_size,
+        type=_whole,
         default=0,
         metavar="N",
         help="refuse at once what more than N requests wait before, and drop what its caller no "
         "longer waits for; costs throughput (docs/decisions.md 18). Default: no bound",
+    )
+    parser.add_argument(
+        "--queue-delay-us",
+        type=_whole,
+        default=0,
+        metavar="US",
+        help="let `text` wait so long for company in its batch, in the profile cpu: more a second "
+        "from 8 callers on, less with 2 to 4 (docs/decisions.md 25). Default: no delay",
     )
     parser.add_argument(
         "--target",
@@ -84,9 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _queue_size(text: str) -> int:
+def _whole(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of requests: give 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number: give 0 or more")
     return int(text)
 
 
@@ -145,6 +153,7 @@ def _export(options: argparse.Namespace, own: list[Network], out: Console) -> in
         options.tune,
         options.samples,
         options.max_queue_size,
+        options.queue_delay_us,
     )
     with out.status("") as status:
         report = export(

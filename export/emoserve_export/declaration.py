@@ -162,6 +162,8 @@ class Serving:
     Attributes:
         max_batch_size: 0 where the first axis is not a batch.
         preferred_batch_size: waiting requests go in batches of this many. 0: all that wait.
+        delayed_batch_size: where a queue delay is asked for, requests wait until there are so many
+            or the delay is over. 0: they never wait for company.
         instances: copies in the profile `cpu`; each runs with `threads` intra-op threads.
         gpu_instances: copies in the profile `gpu`, on each GPU where there are any: while one takes
             items in or hands answers out, the others keep the GPU busy (docs/decisions.md 27, 28).
@@ -177,6 +179,7 @@ class Serving:
 
     max_batch_size: int = 64
     preferred_batch_size: int = 0
+    delayed_batch_size: int = 0
     instances: int = 1
     threads: int = 1
     gpu_instances: int = 3

@@ -106,7 +106,8 @@ class _Export:
             self._drop_goldens(replaced)
             return
         for step in STEPS:
-            files = step_files(step, self.choices.profile, self.choices.max_queue_size)
+            chosen = self.choices
+            files = step_files(step, chosen.profile, chosen.max_queue_size, chosen.queue_delay_us)
             self.publication.stage(step.name, files)
         wanted = {f"{name}/1/{FILE}" for name in PIPELINES}
         if replaced or not wanted <= self.publication.manifest.files.keys():

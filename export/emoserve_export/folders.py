@@ -24,10 +24,13 @@ def declared_files(network: Network, profile: Profile, max_queue_size: int = 0) 
     return files
 
 
-def step_files(step: Step, profile: Profile, max_queue_size: int = 0) -> dict[str, bytes]:
+def step_files(
+    step: Step, profile: Profile, max_queue_size: int = 0, queue_delay_us: int = 0
+) -> dict[str, bytes]:
     """Return the files of a Python step: config, adapter, tokenizer."""
+    config = step_config(step, profile, max_queue_size, queue_delay_us)
     files = {
-        "config.pbtxt": config_text(step_config(step, profile, max_queue_size)).encode(),
+        "config.pbtxt": config_text(config).encode(),
         "1/model.py": adapter_text(step).encode(),
     }
     if profile == "cpu":

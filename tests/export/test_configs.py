@@ -254,8 +254,25 @@ def test_configs_name_their_folder() -> None:
 
 
 @pytest.mark.parametrize("size", ["-1", "many", "1.5", str(2**32)])
-def test_a_bound_that_is_none_is_named(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--max-queue-size", "--queue-delay-us"])
+def test_a_bound_that_is_none_is_named(
+    size: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["--max-queue-size", size])
+        main([option, size])
     assert caught.value.code == 2
-    assert f"'{size}' is no number of requests" in capsys.readouterr().err
+    assert f"'{size}' is no whole number" in capsys.readouterr().err
+
+
+def test_text_alone_waits_for_company_where_a_delay_is_asked_for() -> None:
+    delayed = {step.name: step_config(step, "cpu", queue_delay_us=1500) for step in STEPS}
+    for name, config in delayed.items():
+        batching = config.dynamic_batching
+        if name == "text":
+            assert batching.max_queue_delay_microseconds == 1500
+            assert [*batching.preferred_batch_size] == [4, 8]
+        else:
+            assert config == step_config(next(s for s in STEPS if s.name == name), "cpu")
+    written = step_files(TEXT, "cpu", queue_delay_us=1500)["config.pbtxt"].decode()
+    assert "max_queue_delay_microseconds: 1500" in written
+    assert step_config(TEXT, "gpu", queue_delay_us=1500) == step_config(TEXT, "gpu")

@@ -70,11 +70,14 @@ def batch_sizes(largest: int) -> tuple[int, ...]:
     return (*takewhile(lambda size: size < largest, (4**power for power in count())), largest)
 
 
-def step_config(step: Step, profile: Profile, max_queue_size: int = 0) -> pb.ModelConfig:
+def step_config(
+    step: Step, profile: Profile, max_queue_size: int = 0, queue_delay_us: int = 0
+) -> pb.ModelConfig:
     """Return the config of a Python step, or of the ensemble that takes its place on a GPU.
 
     Args:
         max_queue_size: where the declaration sets no bound; 0 for none.
+        queue_delay_us: for steps that declare a `delayed_batch_size`, in the profile `cpu`.
     """
     if profile == "gpu" and step is TEXT:
         return _text_ensemble()
@@ -90,6 +93,7 @@ def step_config(step: Step, profile: Profile, max_queue_size: int = 0) -> pb.Mod
     group = config.instance_group.add()
     group.kind, group.count = pb.ModelInstanceGroup.KIND_CPU, step.serving.instances
     if profile == "cpu":
+        _delay(config, step.serving, queue_delay_us)
         warm_step(config)
         if step.concurrent:
             _parameter(config, "concurrency", str(step.serving.instances))
@@ -149,6 +153,13 @@ def _queue(config: pb.ModelConfig, serving: Serving, max_queue_size: int) -> Non
         # A caller's own limit only counts where it is below this one.
         policy.default_timeout_microseconds = serving.timeout_us or LONGEST_WAIT_US
         policy.allow_timeout_override = True
+
+
+def _delay(config: pb.ModelConfig, serving: Serving, queue_delay_us: int) -> None:
+    """Let requests wait for company; those of an idle instance too (docs/decisions.md 25)."""
+    if queue_delay_us and serving.delayed_batch_size:
+        config.dynamic_batching.max_queue_delay_microseconds = queue_delay_us
+        config.dynamic_batching.preferred_batch_size.insert(0, serving.delayed_batch_size)
 
 
 def _parameter(config: pb.ModelConfig, key: str, value: str) -> None:

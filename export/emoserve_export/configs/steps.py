@@ -82,7 +82,7 @@ TEXT = Step(
         _floats("sentiment", classes=3),
         _floats("embedding", embedding=128),
     ),
-    Serving(max_batch_size=32, preferred_batch_size=8, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=8, delayed_batch_size=4, instances=2),
     ("text_net",),
 )
 EMOTION = Step(
