@@ -105,8 +105,8 @@ class _Export:
         if not self.choices.with_steps:
             self._drop_goldens(replaced)
             return
+        chosen = self.choices
         for step in STEPS:
-            chosen = self.choices
             files = step_files(step, chosen.profile, chosen.max_queue_size, chosen.queue_delay_us)
             self.publication.stage(step.name, files)
         wanted = {f"{name}/1/{FILE}" for name in PIPELINES}

@@ -21,7 +21,7 @@ from emoserve_server import EmbeddedTriton
 
 _WARM_ROUNDS = 2  # of every batch size, so that kernels are chosen before the clock runs
 _COMPARED = (1, 3, MOST_ITEMS)  # batch sizes: one that is filled up, and the largest
-_TOLERANCE = 0.02  # of the largest value, as both may round to TF32
+_TOLERANCE = 0.02  # of the largest value, at least of 1: both may round to TF32
 Progress = Callable[[str], None]
 
 

@@ -1,7 +1,7 @@
 """gRPC and HTTP for many greenlets in one process: our client's calls, carried by libcurl.
 
 What a call costs a process of Locust's is taken from a server on the same machine: 0.4 ms through
-grpcio, whose threads gevent has to go around, 0.6 through httpcore, 0.1 through libcurl, which
+grpcio, whose threads gevent has to go around, 0.6 through httpcore, 0.2 through libcurl, which
 waits for nothing itself and tells gevent's loop what to wait for (docs/benchmarks.md). TLS and
 streams stay with the client's own transports.
 

@@ -81,7 +81,8 @@ def step_config(
     """
     if profile == "gpu" and step is TEXT:
         return _text_ensemble()
-    config = _base(step.name, step.inputs, step.outputs, step.serving, max_queue_size)
+    delay_us = queue_delay_us if profile == "cpu" else 0
+    config = _base(step.name, step.inputs, step.outputs, step.serving, max_queue_size, delay_us)
     config.backend = "python"
     if step.decoupled:
         config.model_transaction_policy.decoupled = True
@@ -93,7 +94,6 @@ def step_config(
     group = config.instance_group.add()
     group.kind, group.count = pb.ModelInstanceGroup.KIND_CPU, step.serving.instances
     if profile == "cpu":
-        _delay(config, step.serving, queue_delay_us)
         warm_step(config)
         if step.concurrent:
             _parameter(config, "concurrency", str(step.serving.instances))
@@ -110,6 +110,7 @@ def _base(
     outputs: tuple[Tensor, ...],
     serving: Serving,
     max_queue_size: int = 0,
+    queue_delay_us: int = 0,
 ) -> pb.ModelConfig:
     config = pb.ModelConfig(name=name, max_batch_size=serving.max_batch_size)
     config.version_policy.latest.num_versions = 1
@@ -124,7 +125,7 @@ def _base(
         config.output.add(
             name=tensor.name, data_type=TRITON_TYPES[tensor.dtype], dims=_dims(tensor)
         )
-    _queue(config, serving, serving.max_queue_size or max_queue_size)
+    _queue(config, serving, serving.max_queue_size or max_queue_size, queue_delay_us)
     if serving.cache:
         config.response_cache.enable = True
     return config
@@ -135,15 +136,21 @@ def _dims(tensor: Tensor) -> list[int]:
     return [-1 if axis.size is None else axis.size for axis in own]
 
 
-def _queue(config: pb.ModelConfig, serving: Serving, max_queue_size: int) -> None:
+def _queue(
+    config: pb.ModelConfig, serving: Serving, max_queue_size: int, queue_delay_us: int
+) -> None:
     """Batch what waits anyway, without delay: on a CPU a delay is paid in full at low load.
 
     Measured: 500 us of delay cost 39 % of the throughput at one caller and gained nothing at 32
-    (docs/decisions.md 8). Any bound makes Triton wait for an idle instance before it puts the next
-    batch together, so there is none unless one is asked for (docs/decisions.md 18).
+    (docs/decisions.md 8). Where one is asked for, requests wait beside an idle instance too (25).
+    Any bound makes Triton wait for an idle instance before it puts the next batch together, so
+    there is none unless one is asked for (docs/decisions.md 18).
     """
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = 0
+    if queue_delay_us and serving.delayed_batch_size:
+        batching.max_queue_delay_microseconds = queue_delay_us
+        batching.preferred_batch_size.append(serving.delayed_batch_size)
     if serving.preferred_batch_size:
         batching.preferred_batch_size.append(serving.preferred_batch_size)
     if max_queue_size or serving.timeout_us:
@@ -153,13 +160,6 @@ def _queue(config: pb.ModelConfig, serving: Serving, max_queue_size: int) -> Non
         # A caller's own limit only counts where it is below this one.
         policy.default_timeout_microseconds = serving.timeout_us or LONGEST_WAIT_US
         policy.allow_timeout_override = True
-
-
-def _delay(config: pb.ModelConfig, serving: Serving, queue_delay_us: int) -> None:
-    """Let requests wait for company; those of an idle instance too (docs/decisions.md 25)."""
-    if queue_delay_us and serving.delayed_batch_size:
-        config.dynamic_batching.max_queue_delay_microseconds = queue_delay_us
-        config.dynamic_batching.preferred_batch_size.insert(0, serving.delayed_batch_size)
 
 
 def _parameter(config: pb.ModelConfig, key: str, value: str) -> None:

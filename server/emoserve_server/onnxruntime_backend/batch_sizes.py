@@ -37,8 +37,6 @@ class FixedBatch:
         size: of the batch axis of every input and output.
         device: ONNX Runtime's name of it and its number, as `("cuda", 0)`.
 
-    The first pass, of zeros, is done when this returns.
-
     Raises:
         ValueError: an axis other than the batch has no fixed size.
     """
@@ -51,7 +49,6 @@ class FixedBatch:
             self._binding.bind_ortvalue_input(name, value)
         for name, value in self._outputs.items():
             self._binding.bind_ortvalue_output(name, value)
-        session.run_with_iobinding(self._binding)
 
     def run(self, wanted: Sequence[str] | None, feeds: Arrays) -> list[Any]:
         """Return copies of the outputs; `feeds` has exactly as many rows as the batch."""
