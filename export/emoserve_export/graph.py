@@ -226,6 +226,18 @@ def last_before(graph: GraphProto, outputs: Iterable[str], nodes: Collection[str
     return last
 
 
+def without_before(graph: GraphProto, nodes: Iterable[NodeProto]) -> list[str]:
+    """Return the names of the nodes that none of `nodes` comes before, themselves left out."""
+    named = {node.name for node in nodes}
+    after, first = set[str](), list[str]()
+    for node in graph.node:  # in ONNX a node comes after what it reads
+        if node.name in named or after & set(node.input):
+            after.update(node.output)
+        else:
+            first.append(node.name)
+    return first
+
+
 def check(name: str, model: ModelProto) -> None:
     """Run ONNX's checker with strict shape inference.
 

@@ -111,6 +111,7 @@ class Quantiser:
             inner = self._prepared()
             weights = {tensor.name for tensor in inner.initializer}
             found = [n for n in inner.node if n.op_type in WEIGHTED and weights & set(n.input)]
+            self._first = graph.without_before(inner, found)
         self.nodes = [node.name for node in found]
         heads = graph.last_before(inner, self._network.labels, self.nodes)
         self.heads = sorted(heads) if len(heads) < len(self.nodes) else []
@@ -170,10 +171,13 @@ class Quantiser:
             _Batches(batches(given, CALIBRATION_BATCH)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[*WEIGHTED, *between],
-            nodes_to_exclude=list(excluded),
+            nodes_to_exclude=[*excluded, *self._first],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            # Ranges are the mean over batches of their extremes: one item's do not coarsen all
+            # (docs/decisions.md 15).
+            extra_options={"CalibMovingAverage": True},
         )
         made: ModelProto = onnx.load(target)
         return made

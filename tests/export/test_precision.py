@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
@@ -131,6 +131,62 @@ def test_the_node_that_moves_the_classes_most_is_left_out_first(
     assert set(in_precision(uneven, "int8_static", samples).excluded) == {second, head}
 
 
+class Standardised(nn.Module):
+    """float32 [batch, 1, 8, 8] -> three probabilities; the variance of a dark picture is tiny."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.first, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        variance = (picture * picture).mean(dim=(1, 2, 3), keepdim=True) + 1e-4
+        inner = torch.relu(self.first(picture / variance.sqrt()))
+        return torch.softmax(self.head(inner.mean(dim=(2, 3))), dim=1)
+
+
+@pytest.fixture
+def standardised(variant: Declare, tmp_path: Path) -> Converted:
+    save_file(Standardised().state_dict(), str(tmp_path / "standardised.safetensors"))
+    checkpoint = (Checkpoint(tmp_path / "standardised.safetensors"),)
+    emotion = (Tensor("emotion", "float32", axes("batch", classes=3), "probability", (0, 1)),)
+    return convert(variant(build=Standardised, checkpoint=checkpoint, outputs=emotion))
+
+
+def activation_scales(model: ModelProto) -> dict[str, float]:
+    """Return the step of each tensor that is quantised at run time."""
+    constant = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    return {
+        node.input[0]: float(constant[node.input[1]])
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] not in constant
+    }
+
+
+def test_what_comes_before_the_first_weights_keeps_float32(standardised: Converted) -> None:
+    pictures = np.random.default_rng(3).uniform(-1, 1, (64, 1, 8, 8)).astype(np.float32)
+    additions = [node.output[0] for node in standardised.model.graph.node if node.op_type == "Add"]
+    assert additions
+    with Quantiser(
+        standardised.network, standardised.model, "int8_static", {"picture": pictures}
+    ) as made:
+        scales = activation_scales(made.quantised(made.heads).model)
+    assert scales
+    assert not scales.keys() & set(additions)
+
+
+def test_one_extreme_item_does_not_coarsen_the_rest(converted: Converted, samples: Samples) -> None:
+    def step(calibration: np.ndarray) -> float:
+        given = {"picture": calibration}
+        with Quantiser(converted.network, converted.model, "int8_static", given) as made:
+            return max(activation_scales(made.quantised(made.heads).model).values())
+
+    usual = samples.calibration["picture"][:64]
+    extreme = usual.copy()
+    extreme[0] *= 100
+    assert step(usual) < step(extreme) < 20 * step(usual)
+
+
 def test_divergence_grows_with_what_differs() -> None:
     rows = np.asarray([[0.5, 0.5, 0.0], [0.9, 0.05, 0.05]], np.float32)
     assert divergence(rows, rows) == 0
@@ -206,6 +262,13 @@ def test_the_fastest_inside_the_budget_wins() -> None:
     refused = trial("int8_static", 2.0, "cosine 0.5 below 0.9")
     assert fastest([base, trial("fp16", 1.5), refused]).precision == "fp16"
     assert fastest([base, trial("fp16", 1.02), refused]).precision == "fp32"
+
+
+def test_openvino_is_taken_where_it_is_worth_another_package() -> None:
+    base, plain = trial("fp32", 1.0), trial("int8_static", 2.0)
+    assert fastest([base, plain, trial("openvino_int8", 2.2)]).precision == "openvino_int8"
+    assert fastest([base, plain, trial("openvino_int8", 2.05)]).precision == "int8_static"
+    assert fastest([base, trial("openvino_bf16", 1.06)]).precision == "openvino_bf16"
 
 
 def test_what_was_published_in_fewer_bits_stays_so(
