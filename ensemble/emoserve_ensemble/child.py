@@ -31,7 +31,7 @@ LOOK_S = 0.1  # how often a wait looks whether the caller has gone
 Data: TypeAlias = BinaryIO | mmap.mmap  # an open file, or memory that both processes share
 
 _PR_SET_PDEATHSIG = 1
-_JOB_BYTES = 4096
+JOB_BYTES = 4096
 
 
 class ChildError(Exception):
@@ -51,16 +51,18 @@ class Child:
 
     Args:
         module: what `python -m` runs.
-        arguments: what it gets after the number of its socket.
+        arguments: what it gets after the numbers of its sockets.
+        shared: another socket that it gets, and others too.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, shared: socket.socket | None = None) -> None:
         self._socket, theirs = socket.socketpair()
         self._shared: mmap.mmap | None = None
         python = sys.executable or shutil.which("python3") or "python3"
+        numbers = [each.fileno() for each in (theirs, shared) if each is not None]
         self._process = subprocess.Popen(
-            [python, "-m", module, str(theirs.fileno()), *arguments],
-            pass_fds=[theirs.fileno()],
+            [python, "-m", module, *map(str, numbers), *arguments],
+            pass_fds=numbers,
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
@@ -79,7 +81,7 @@ class Child:
         Raises:
             ChildError: the child is dead.
         """
-        with self._alive(), _memory_file() as file:
+        with self._alive(), memory_file() as file:
             for piece in data:
                 view = memoryview(piece)
                 while view:
@@ -99,7 +101,7 @@ class Child:
         with self._alive():
             needed = sum(map(len, data)) + room_bytes
             if self._shared is None or len(self._shared) < needed:
-                with _memory_file() as file:
+                with memory_file() as file:
                     os.ftruncate(file, needed)
                     # Else a child that a hostile file has taken over could cut it off under us.
                     fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
@@ -125,7 +127,7 @@ class Child:
             raise ChildError(str(error)) from error
 
     def _send(self, job: Mapping[str, object], *files: int) -> None:
-        socket.send_fds(self._socket, [json.dumps(job).encode().ljust(_JOB_BYTES)], files)
+        socket.send_fds(self._socket, [json.dumps(job).encode().ljust(JOB_BYTES)], files)
 
     def receive(
         self, stall_s: float, cancelled: Cancelled = never
@@ -168,7 +170,8 @@ class Child:
 
 
 @contextlib.contextmanager
-def _memory_file() -> Iterator[int]:
+def memory_file() -> Iterator[int]:
+    """Give the number of an empty file in memory, for the block."""
     file = os.memfd_create("emoserve", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         yield file
@@ -193,7 +196,7 @@ def serve(
         send(parent, greeting)
     shared: mmap.mmap | None = None
     while True:
-        message, files, _, _ = socket.recv_fds(parent, _JOB_BYTES, 1)
+        message, files, _, _ = socket.recv_fds(parent, JOB_BYTES, 1)
         if not message:
             return
         job = json.loads(message)

@@ -1,21 +1,22 @@
-"""The child of `FaceProcess`: analyses pictures in a process that may die without harm.
+"""A child of `FaceProcesses`: analyses pictures in a process that may die without harm.
 
-python -m emoserve_ensemble.face_worker SOCKET REPOSITORY THREADS
+python -m emoserve_ensemble.face_worker SOCKET JOBS REPOSITORY THREADS STALL_S
 """
 
-import mmap
+import contextlib
+import json
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from emoserve_ensemble.child import Data, confine, serve
+from emoserve_ensemble.child import JOB_BYTES, confine
 from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
@@ -30,32 +31,50 @@ _NICE = 5  # those who bring the next pictures need little, but at once
 
 
 def main(argv: list[str]) -> int:
-    """Load the networks, say so, and work until the parent closes the socket."""
-    number, repository, threads = argv
+    """Load the networks, say so, and take jobs until the parent closes their socket."""
+    number, jobs, repository, threads, stall_s = argv
     confine()
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
     os.nice(_NICE)
     cv2.setNumThreads(1)
     networks = LocalNetworks(Path(repository), NETWORKS, int(threads))
     networks.check()
-    ready = {"kind": "ready", "versions": dict(networks.versions)}
-    serve(number, partial(_answer, networks), ready)
+    with socket.socket(fileno=int(number)) as parent:
+        send(parent, {"kind": "ready", "versions": dict(networks.versions)})
+        _work(socket.socket(fileno=int(jobs)), networks, float(stall_s))
     return 0
 
 
-def _answer(networks: Networks, parent: socket.socket, job: dict[str, Any], data: Data) -> None:
-    assert isinstance(data, mmap.mmap)
-    tools = Tools(networks, decoder=LocalDecoder(), limits=Limits(**job["limits"]))
-    images, start = [], 0
-    for size_bytes in job["images"]:
-        images.append(data[start : start + size_bytes])
-        start += size_bytes
+def _work(jobs: socket.socket, networks: Networks, stall_s: float) -> None:
+    # The kernel ends a process that hangs, wherever that is: no handler would get its turn.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    while True:
+        message, files, _, _ = socket.recv_fds(jobs, JOB_BYTES, 2)
+        if not message:
+            return
+        signal.setitimer(signal.ITIMER_REAL, stall_s)
+        file, answer_to = files
+        with os.fdopen(file, "rb") as data, socket.socket(fileno=answer_to) as caller:
+            job = json.loads(message)
+            data.seek(0)
+            images = [data.read(size_bytes) for size_bytes in job["images"]]
+            answer = _answer(images, _tools(networks, job["limits"]))
+            with contextlib.suppress(OSError):  # the caller did not wait
+                send(caller, *answer)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _tools(networks: Networks, limits: dict[str, Any]) -> Tools:
+    return Tools(networks, decoder=LocalDecoder(), limits=Limits(**limits))
+
+
+def _answer(images: Sequence[bytes], tools: Tools) -> tuple[dict[str, Any], bytes]:
     try:
         about, numbers = packed(_analyzed(images, tools))
     except Exception as error:  # noqa: BLE001  the process boundary: the parent tells Triton
-        send(parent, {"kind": "failed", "message": f"{type(error).__name__}: {error}"})
-    else:
-        send(parent, {"kind": "faces", "pictures": about}, numbers)
+        return {"kind": "failed", "message": f"{type(error).__name__}: {error}"}, b""
+    return {"kind": "faces", "pictures": about}, numbers
 
 
 def _analyzed(images: Sequence[bytes], tools: Tools) -> list[Faces | InputError]:

@@ -59,14 +59,17 @@ def _of(reference: str, least: float) -> Judge:
     return judge
 
 
-def _of_best_peer(least: float) -> Judge:
+def _of_best_peer(least: float, *, tuned: bool) -> Judge:
     def judge(systems: Systems) -> Goal | None:
         others = [name for name in PEERS if name in systems]
-        if not others:
+        if not others or (tuned and TUNED not in systems):
             return None
         best = max(others, key=lambda name: median(systems[name].rates_hz))
-        name, got = ours(systems, systems[best])
-        wanted = f"at least {least:g} x the best peer"
+        if tuned:
+            name, got = TUNED, ratio(systems[TUNED], systems[best])
+        else:
+            name, got = ours(systems, systems[best])
+        wanted = f"at least {least:g} x the best peer, {'tuned precision' if tuned else 'in fp32'}"
         return Goal(wanted, f"{got:.2f} x {title(best)} ({title(name)})", got >= least)
 
     return judge
@@ -115,7 +118,7 @@ def _footprint(record: Record) -> Iterator[Goal]:
 
 JUDGED: tuple[tuple[str, int, Judge], ...] = (
     ("face-tiny", 32, _of(LIMIT, 0.75)),
-    ("face-tiny", 32, _of_best_peer(1.2)),
+    *(("face-tiny", 32, _of_best_peer(1.2, tuned=tuned)) for tuned in (False, True)),
     *(("face-640", callers, _of(LIMIT, 0.95)) for callers in (8, 32)),
     *(("face-640", callers, _tail) for callers in (8, 32)),
     *(

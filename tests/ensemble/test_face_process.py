@@ -1,8 +1,9 @@
 """Pictures are analysed in a process that may die: alone, and under the hands of a step."""
 
 import os
+import select
 import signal
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.emotion import Given, analyze_moments
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
-from emoserve_ensemble.face_process import FaceProcesses, _jobs
+from emoserve_ensemble.face_process import FaceProcesses, _groups, _Job
 from emoserve_ensemble.faces import Faces, packed, unpacked
 from emoserve_ensemble.fusion import Fused
 from emoserve_ensemble.images import Picture
@@ -36,6 +37,12 @@ def nobody() -> bytes:
     return golden_media.png(np.full((64, 64, 3), 127, np.uint8))
 
 
+@pytest.fixture(scope="module")
+def slow() -> bytes:
+    """Return a picture that takes a few tenths of a second."""
+    return golden_media.png(np.tile(golden_media.face_picture(), (8, 8, 1)))
+
+
 @pytest.fixture
 def processes(repository: Path) -> Iterator[FaceProcesses]:
     made = FaceProcesses(1, repository, 1, Limits(), stall_s=20)
@@ -45,7 +52,14 @@ def processes(repository: Path) -> Iterator[FaceProcesses]:
 
 def pid(processes: FaceProcesses) -> int:
     """Return the id of the first one."""
-    return processes._all[0]._child.pid
+    return processes._all[0].pid
+
+
+def wait_until_taken(processes: FaceProcesses) -> None:
+    """Return when a process is at work on the last job."""
+    while select.select([processes._theirs], [], [], 0)[0]:
+        processes._tend()
+        time.sleep(0.001)
 
 
 def same(one: Faces | InputError, other: Faces | InputError) -> None:
@@ -78,28 +92,30 @@ def test_packed_faces_come_out_as_they_went_in(
     assert unpacked(*packed(answers[2:3]))[0].reason == "unsupported"  # type: ignore[union-attr]
 
 
-def test_a_crash_is_asked_again_one_by_one(processes: FaceProcesses, face: bytes) -> None:
-    processes.analyze([face])
+def test_a_crash_is_asked_again_one_by_one(processes: FaceProcesses, slow: bytes) -> None:
+    processes.loaded()
     first = pid(processes)
-    os.kill(first, signal.SIGSTOP)  # so that it is still at work when it dies
-    threading.Timer(0.3, os.kill, (first, signal.SIGKILL)).start()
-    assert [len(answer) for answer in processes.analyze([face, face])] == [1, 1]  # type: ignore[arg-type]
+    with processes.ahead([slow, slow]) as found:
+        wait_until_taken(processes)
+        os.kill(first, signal.SIGKILL)
+        one, other = found()
+    assert len(one) == len(other) > 1  # type: ignore[arg-type]
     assert pid(processes) != first
 
 
 def test_a_picture_is_lost_that_crashes_twice(
-    processes: FaceProcesses, face: bytes, monkeypatch: pytest.MonkeyPatch
+    processes: FaceProcesses, face: bytes, slow: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process, killed = processes._all[0], []
-    answer = process._answer
+    answer, killed = _Job.answer, []
 
-    def dying() -> Callable[[], list[Faces | InputError]]:
+    def dying(job: _Job, tend: Callable[[], None]) -> list[Faces | InputError]:
+        wait_until_taken(processes)
         killed.append(pid(processes))
         os.kill(pid(processes), signal.SIGKILL)
-        return answer()
+        return answer(job, tend)
 
-    monkeypatch.setattr(process, "_answer", dying)
-    (lost,) = processes.analyze([face])
+    monkeypatch.setattr(_Job, "answer", dying)
+    (lost,) = processes.analyze([slow])
     assert isinstance(lost, InputError)
     assert (lost.reason, lost.message) == ("undecodable", "image: the decoder crashed on it")
     assert len(set(killed)) == 2
@@ -126,18 +142,32 @@ def test_an_answer_that_nobody_took_is_not_the_next_ones(
     with pytest.raises(ZeroDivisionError), processes.ahead([face]):
         1 / 0  # noqa: B018
     assert [len(answer) for answer in processes.analyze([nobody])] == [0]  # type: ignore[arg-type]
-    assert pid(processes) != first
+    assert pid(processes) == first
 
 
-def test_a_process_that_dies_meanwhile_costs_no_answer(
+def test_a_process_that_dies_before_it_takes_a_job_costs_nothing(
     processes: FaceProcesses, face: bytes
 ) -> None:
-    processes.analyze([face])
+    processes.loaded()
     first = pid(processes)
     os.kill(first, signal.SIGSTOP)
     with processes.ahead([face, face]) as found:
         os.kill(first, signal.SIGKILL)
         assert [len(answer) for answer in found()] == [1, 1]  # type: ignore[arg-type]
+    assert pid(processes) != first
+
+
+def test_whoever_is_free_takes_the_next_job(repository: Path, face: bytes, slow: bytes) -> None:
+    processes = FaceProcesses(2, repository, 1, Limits())
+    processes.loaded()
+    os.kill(pid(processes), signal.SIGSTOP)
+    for _ in range(5):
+        assert [len(answer) for answer in processes.analyze([face])] == [1]  # type: ignore[arg-type]
+    os.kill(pid(processes), signal.SIGCONT)
+    with processes.ahead([slow]) as long, processes.ahead([face]) as short:
+        assert [len(answer) for answer in short()] == [1]  # type: ignore[arg-type]
+        assert len(long()) == 1
+    processes.close()
 
 
 def test_several_processes_are_taken_in_turn_and_all_close(
@@ -157,7 +187,7 @@ def test_several_processes_are_taken_in_turn_and_all_close(
         assert [len(answer) for answer in one()] == [0]  # type: ignore[arg-type]
     assert [len(answer) for answer in processes.analyze([face])] == [1]  # type: ignore[arg-type]
     processes.close()
-    assert not any(process._child.alive for process in processes._all)
+    assert not any(child.alive for child in processes._all)
 
 
 def test_moments_with_pictures_analysed_elsewhere_answer_the_same(
@@ -196,10 +226,10 @@ def test_many_pictures_are_handed_over_in_several_jobs(
 def test_a_job_holds_so_many_pictures_or_pixels() -> None:
     small, large, huge = (64, 64), (4000, 3000), (7000, 5000)
     sizes = [small] * 70 + [large, large, large, huge, small]
-    jobs = _jobs([Picture(bytes([index]), size) for index, size in enumerate(sizes)])
+    jobs = _groups([Picture(bytes([index]), size) for index, size in enumerate(sizes)])
     assert [len(job) for job in jobs] == [32, 32, 7, 2, 1, 1]
     assert b"".join(b"".join(job) for job in jobs) == bytes(range(75))
-    assert _jobs([]) == []
+    assert _groups([]) == []
 
 
 def test_a_picture_that_takes_too_much_memory_loses_itself_only(
@@ -217,13 +247,18 @@ def test_a_picture_that_takes_too_much_memory_loses_itself_only(
     assert refused.reason == "too_large"
 
 
-def test_a_picture_that_takes_for_ever_is_given_up(repository: Path, face: bytes) -> None:
-    processes = FaceProcesses(1, repository, 1, Limits(), stall_s=0.3)
+def test_a_picture_that_takes_for_ever_is_given_up(
+    repository: Path, nobody: bytes, slow: bytes
+) -> None:
+    processes = FaceProcesses(1, repository, 1, Limits(), stall_s=0.05)
     processes.loaded()
-    os.kill(pid(processes), signal.SIGSTOP)
-    (late,) = processes.analyze([face])
+    (late,) = processes.analyze([slow])
     assert isinstance(late, InputError)
     assert late.reason == "timeout"
+    assert "nothing for 0.05 s" in late.message
+    first, late, last = processes.analyze([nobody, slow, nobody])
+    assert [len(first), len(last)] == [0, 0]  # type: ignore[arg-type]
+    assert isinstance(late, InputError)
     processes.close()
 
 

@@ -143,7 +143,7 @@ def test_callers_share_a_batch_as_far_as_it_pays() -> None:
         for step in STEPS
         for profile in ("cpu", "gpu")
     }
-    assert preferred["face", "cpu"] == [8]
+    assert preferred["face", "cpu"] == [12]
     assert preferred["text", "cpu"] == [8]
     assert not any(sizes for (_, profile), sizes in preferred.items() if profile == "gpu")
 

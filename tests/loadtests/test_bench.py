@@ -29,7 +29,16 @@ from emoserve_peers.records import Footprint, Record
 from emoserve_peers.rounds import Series, interleaved, ratio
 from emoserve_peers.servers import Running
 from emoserve_peers.starts import start_times
-from emoserve_peers.systems import COMPARED, LIMIT, LIMITS, PEERS, PROCESSES, SERVERS, SYSTEMS
+from emoserve_peers.systems import (
+    COMPARED,
+    LIMIT,
+    LIMITS,
+    PEERS,
+    PROCESSES,
+    SERVERS,
+    SYSTEMS,
+    TUNED,
+)
 from emoserve_peers.tables import digits
 from emoserve_peers.work import joined, taken_apart
 from emoserve_server import EmbeddedTriton
@@ -273,6 +282,18 @@ def test_goals_take_the_better_protocol_and_the_best_peer(record: Record) -> Non
             False,
         ),
     }
+
+
+def test_the_tuned_precision_is_held_against_the_best_peer_by_itself(record: Record) -> None:
+    systems = {**record.series[32], TUNED: series(110)}
+    tiny = replace(record, workload="face-tiny", footprints={}, series={32: systems})
+    told = {goal.wanted: (goal.measured, goal.met) for goal in goals({"face-tiny": tiny})}
+    who = "`face-tiny`, 32 callers: at least 1.2 x the best peer, "
+    assert told[f"{who}in fp32"] == ("1.07 x FastAPI + ONNX Runtime (emoserve, gRPC)", False)
+    assert told[f"{who}tuned precision"] == (
+        "1.22 x FastAPI + ONNX Runtime (emoserve, tuned precision)",
+        True,
+    )
 
 
 def test_sessions_of_one_workload_are_put_together(record: Record, tmp_path: Path) -> None:

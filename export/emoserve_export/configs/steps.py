@@ -60,7 +60,7 @@ FACE = Step(
         _floats("emotion", "faces", classes=7),
         _floats("embedding", "faces", embedding=128),
     ),
-    Serving(max_batch_size=32, preferred_batch_size=8, instances=2),
+    Serving(max_batch_size=32, preferred_batch_size=12, instances=2),
     _FACE_NETWORKS,
     concurrent=True,
 )
