@@ -24,9 +24,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
 from emoserve_ensemble.errors import CallerGoneError, Cancelled, never
-from emoserve_ensemble.wire import receive, send
+from emoserve_ensemble.wire import receive
 
-LOOK_S = 0.1  # how often a wait looks whether the caller has gone
+LOOK_S = 0.1  # how often a wait looks whether the caller has gone, and who lives
 
 Data: TypeAlias = BinaryIO | mmap.mmap  # an open file, or memory that both processes share
 
@@ -52,14 +52,14 @@ class Child:
     Args:
         module: what `python -m` runs.
         arguments: what it gets after the numbers of its sockets.
-        shared: another socket that it gets, and others too.
+        jobs: another socket that it gets, and its brothers too.
     """
 
-    def __init__(self, module: str, *arguments: str, shared: socket.socket | None = None) -> None:
+    def __init__(self, module: str, *arguments: str, jobs: socket.socket | None = None) -> None:
         self._socket, theirs = socket.socketpair()
         self._shared: mmap.mmap | None = None
         python = sys.executable or shutil.which("python3") or "python3"
-        numbers = [each.fileno() for each in (theirs, shared) if each is not None]
+        numbers = [each.fileno() for each in (theirs, jobs) if each is not None]
         self._process = subprocess.Popen(
             [python, "-m", module, *map(str, numbers), *arguments],
             pass_fds=numbers,
@@ -182,18 +182,14 @@ def memory_file() -> Iterator[int]:
 def serve(
     number: str,
     work: Callable[[socket.socket, dict[str, Any], Data], None],
-    greeting: dict[str, Any] | None = None,
 ) -> None:
     """Do one job after the other until the parent closes the socket; for the child's `main`.
 
     Args:
         number: of the socket, as the command line has it.
         work: gets the socket for its answers, the job, and the data.
-        greeting: the first message, for a parent that waits for one.
     """
     parent = socket.socket(fileno=int(number))
-    if greeting is not None:
-        send(parent, greeting)
     shared: mmap.mmap | None = None
     while True:
         message, files, _, _ = socket.recv_fds(parent, JOB_BYTES, 1)

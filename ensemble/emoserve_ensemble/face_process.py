@@ -15,8 +15,10 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -27,10 +29,11 @@ from emoserve_ensemble.images import Picture, at_once, checked
 from emoserve_ensemble.limits import Limits
 from emoserve_ensemble.wire import receive
 
-START_S = 120.0  # a process that has not loaded its networks by then hangs
-STALL_S = 30.0  # one that has worked on a job for so long ends itself
-_GIVEN_UP_S = START_S + 5 * STALL_S  # nobody takes the job: no process lives any more
+START_S = 120.0  # a process that has not loaded its networks by then ends itself
+STALL_S = 30.0  # so does one that has worked on a job for so long
 _RESTART_S = 1.0  # between two starts of a process that does not live
+_STARTS = 5  # of each process without one answer: they do not live
+_JOBS_AHEAD = 2  # for each process: what a caller has handed over and not yet got back
 _JOB_ROOM_BYTES = 3 * 24 * 10**6  # for the pixels of pictures that are handed over at once
 
 
@@ -48,14 +51,15 @@ class FaceProcesses:
         self, count: int, repository: Path, threads: int, limits: Limits, stall_s: float = STALL_S
     ) -> None:
         self._jobs, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._arguments = (str(repository), str(threads), str(stall_s))
+        self._arguments = (str(repository), str(threads), str(START_S), str(stall_s))
         self._limits, self._stall_s = limits, stall_s
         self._lock = threading.Lock()
         self._all = [self._started() for _ in range(count)]
         self._started_s = [time.monotonic()] * count
+        self._fruitless = 0  # starts since the last answer
 
     def loaded(self) -> Mapping[str, str]:
-        """Wait until all have loaded their networks; return the version of each.
+        """Wait until all have loaded their networks; return the version of each. Called once.
 
         Raises:
             ChildError: one cannot be loaded; why is in the process's own output.
@@ -69,20 +73,31 @@ class FaceProcesses:
         """Have encoded pictures analysed while the caller does something else.
 
         Gives what waits for the faces of each, or why it cannot be used, in order: to be called
-        once, in the block. It may raise:
+        once, in the block. Both may raise:
 
         Raises:
+            OSError: no memory or no sockets are left.
             RuntimeError: a fault of ours; says which.
         """
         pictures = checked(images, self._limits)
-        groups = _groups([each for each in pictures if isinstance(each, Picture)])
+        waiting = iter(_groups([each for each in pictures if isinstance(each, Picture)]))
         with contextlib.ExitStack() as stack:
-            jobs = [stack.enter_context(_Job(group, self._jobs, self._limits)) for group in groups]
+            handed: deque[_Job] = deque()
+
+            def hand_over(count: int) -> None:
+                for group in islice(waiting, count):
+                    handed.append(stack.enter_context(_Job(group, self._jobs, self._limits)))
 
             def answers() -> list[Faces | InputError]:
-                analyzed = iter([item for job in jobs for item in self._found(job)])
+                done = []
+                while handed:
+                    job = handed.popleft()
+                    done.append((job.images, self._answer(job)))
+                    hand_over(1)
+                analyzed = iter([item for each in done for item in self._whole(*each)])
                 return [next(analyzed) if isinstance(each, Picture) else each for each in pictures]
 
+            hand_over(_JOBS_AHEAD * len(self._all))
             yield answers
 
     def analyze(self, images: Sequence[bytes]) -> list[Faces | InputError]:
@@ -90,21 +105,38 @@ class FaceProcesses:
         with self.ahead(images) as found:
             return found()
 
-    def _found(self, job: "_Job", *, again: bool = False) -> list[Faces | InputError]:
+    def _answer(self, job: "_Job") -> list[Faces | InputError] | None:
+        """Return the answer to a job; None where its process died."""
+        starts = self._fruitless
+        self._tend()
+        while not job.arrives():
+            self._tend()
+            if self._fruitless - starts > _STARTS * len(self._all):
+                raise RuntimeError("the processes for pictures do not start: see the log")
         try:
-            return job.answer(self._tend)
+            answer = job.answer()
         except EOFError:
-            stalled = time.monotonic() - job.handed_s >= self._stall_s
-            if not again and (len(job.images) > 1 or not stalled):  # which was it, or was it any?
-                return [item for image in job.images for item in self._alone(image)]
-            if stalled:
-                message = f"image: its decoder or detector gave nothing for {self._stall_s:g} s"
-                return [InputError("timeout", message)]
-            return [InputError("undecodable", "image: the decoder crashed on it")]
+            return None
+        self._fruitless = 0
+        return answer
 
-    def _alone(self, image: bytes) -> list[Faces | InputError]:
+    def _whole(
+        self, images: Sequence[bytes], answer: list[Faces | InputError] | None
+    ) -> list[Faces | InputError]:
+        """Return an answer, or where a process died on the pictures that to each alone."""
+        if answer is not None:
+            return answer
+        return [self._alone(image) for image in images]  # which was it, or was it any?
+
+    def _alone(self, image: bytes) -> Faces | InputError:
         with _Job([image], self._jobs, self._limits) as job:
-            return self._found(job, again=True)
+            answer = self._answer(job)
+            if answer is not None:
+                return answer[0]
+            if time.monotonic() - job.handed_s < self._stall_s:
+                return InputError("undecodable", "image: the decoder crashed on it")
+            message = f"image: its decoder or detector gave nothing for {self._stall_s:g} s"
+            return InputError("timeout", message)
 
     def _tend(self) -> None:
         """Start those again that have died."""
@@ -114,9 +146,10 @@ class FaceProcesses:
                 if not child.alive and now_s - self._started_s[index] >= _RESTART_S:
                     child.kill()
                     self._all[index], self._started_s[index] = self._started(), now_s
+                    self._fruitless += 1
 
     def _started(self) -> Child:
-        return Child("emoserve_ensemble.face_worker", *self._arguments, shared=self._theirs)
+        return Child("emoserve_ensemble.face_worker", *self._arguments, jobs=self._theirs)
 
     def close(self) -> None:
         """End the processes."""
@@ -127,7 +160,7 @@ class FaceProcesses:
 
 
 class _Job:
-    """Encoded pictures that are handed over together, and where the answer comes.
+    """Encoded pictures that are handed over together, and where their answer comes.
 
     Attributes:
         handed_s: when, by the monotonic clock.
@@ -136,29 +169,31 @@ class _Job:
     def __init__(self, images: Sequence[bytes], to: socket.socket, limits: Limits) -> None:
         self.images = images
         self.handed_s = time.monotonic()
-        self._answer, theirs = socket.socketpair()
         job = {"limits": asdict(limits), "images": [len(image) for image in images]}
-        with theirs, memory_file() as file:
-            os.writev(file, images)
-            socket.send_fds(to, [json.dumps(job).encode()], [file, theirs.fileno()])
+        with contextlib.ExitStack() as stack:
+            self._caller, theirs = socket.socketpair()
+            stack.callback(self._caller.close)
+            with theirs, memory_file() as file:
+                with os.fdopen(file, "wb", closefd=False) as target:
+                    target.writelines(images)
+                socket.send_fds(to, [json.dumps(job).encode()], [file, theirs.fileno()])
+            stack.pop_all()
 
-    def answer(self, tend: Callable[[], None]) -> list[Faces | InputError]:
+    def arrives(self) -> bool:
+        """Wait a little; tell whether the answer is there, or will not come."""
+        arrival = select.poll()
+        arrival.register(self._caller, select.POLLIN)
+        return bool(arrival.poll(1000 * LOOK_S))
+
+    def answer(self) -> list[Faces | InputError]:
         """Return the faces of each picture, or why it cannot be used.
-
-        Args:
-            tend: called from time to time: somebody must live to take the job.
 
         Raises:
             EOFError: the process died.
             RuntimeError: a fault of ours; says which.
         """
-        arrival = select.poll()
-        arrival.register(self._answer, select.POLLIN)
-        while not arrival.poll(1000 * LOOK_S):
-            tend()
-            if time.monotonic() - self.handed_s > _GIVEN_UP_S:
-                raise RuntimeError(f"no process took the pictures in {_GIVEN_UP_S:g} s")
-        header, numbers = receive(self._answer)
+        with self._caller:
+            header, numbers = receive(self._caller)
         if header["kind"] == "failed":
             raise RuntimeError(header["message"])
         return unpacked(header["pictures"], bytes(numbers))
@@ -172,7 +207,7 @@ class _Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._answer.close()
+        self._caller.close()
 
 
 def _groups(pictures: Sequence[Picture]) -> list[list[bytes]]:

@@ -1,6 +1,6 @@
 """A child of `FaceProcesses`: analyses pictures in a process that may die without harm.
 
-python -m emoserve_ensemble.face_worker SOCKET JOBS REPOSITORY THREADS STALL_S
+python -m emoserve_ensemble.face_worker SOCKET JOBS REPOSITORY THREADS START_S STALL_S
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,37 +32,56 @@ _NICE = 5  # those who bring the next pictures need little, but at once
 
 def main(argv: list[str]) -> int:
     """Load the networks, say so, and take jobs until the parent closes their socket."""
-    number, jobs, repository, threads, stall_s = argv
+    number, jobs, repository, threads, start_s, stall_s = argv
+    # The kernel ends a process that hangs, wherever that is: no handler would get its turn.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     confine()
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
     os.nice(_NICE)
     cv2.setNumThreads(1)
-    networks = LocalNetworks(Path(repository), NETWORKS, int(threads))
-    networks.check()
+    with _for_at_most(float(start_s)):
+        networks = LocalNetworks(Path(repository), NETWORKS, int(threads))
+        networks.check()
     with socket.socket(fileno=int(number)) as parent:
         send(parent, {"kind": "ready", "versions": dict(networks.versions)})
         _work(socket.socket(fileno=int(jobs)), networks, float(stall_s))
     return 0
 
 
+@contextlib.contextmanager
+def _for_at_most(seconds: float) -> Iterator[None]:
+    """End the process where the block takes longer."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _work(jobs: socket.socket, networks: Networks, stall_s: float) -> None:
-    # The kernel ends a process that hangs, wherever that is: no handler would get its turn.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
     while True:
         message, files, _, _ = socket.recv_fds(jobs, JOB_BYTES, 2)
         if not message:
             return
-        signal.setitimer(signal.ITIMER_REAL, stall_s)
         file, answer_to = files
         with os.fdopen(file, "rb") as data, socket.socket(fileno=answer_to) as caller:
-            job = json.loads(message)
-            data.seek(0)
-            images = [data.read(size_bytes) for size_bytes in job["images"]]
-            answer = _answer(images, _tools(networks, job["limits"]))
+            if _gone(caller):
+                continue
+            with _for_at_most(stall_s):
+                job = json.loads(message)
+                data.seek(0)
+                images = [data.read(size_bytes) for size_bytes in job["images"]]
+                answer = _answer(images, _tools(networks, job["limits"]))
             with contextlib.suppress(OSError):  # the caller did not wait
                 send(caller, *answer)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _gone(caller: socket.socket) -> bool:
+    try:
+        return not caller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:  # it says nothing, but it is there
+        return False
 
 
 def _tools(networks: Networks, limits: dict[str, Any]) -> Tools:

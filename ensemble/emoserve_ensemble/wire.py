@@ -1,4 +1,4 @@
-"""Messages over a socket between the decoder and its parent: a JSON header, then raw bytes."""
+"""Messages over a socket between a child and its parent: a JSON header, then raw bytes."""
 
 import json
 import socket

@@ -232,8 +232,8 @@ def without_before(graph: GraphProto, nodes: Iterable[NodeProto]) -> list[str]:
     after, first = set[str](), list[str]()
     for node in graph.node:  # in ONNX a node comes after what it reads
         if node.name in named or after & set(node.input):
-            after.update(node.output)
-        else:
+            after.update(filter(None, node.output))
+        elif node.name:
             first.append(node.name)
     return first
 

@@ -2,9 +2,11 @@
 
 import os
 import select
+import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.emotion import Given, analyze_moments
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
-from emoserve_ensemble.face_process import FaceProcesses, _groups, _Job
-from emoserve_ensemble.faces import Faces, packed, unpacked
+from emoserve_ensemble.face_process import _JOBS_AHEAD, FaceProcesses, _groups, _Job
+from emoserve_ensemble.faces import NETWORKS, Faces, packed, unpacked
 from emoserve_ensemble.fusion import Fused
 from emoserve_ensemble.images import Picture
 from emoserve_ensemble.limits import Limits
@@ -39,8 +41,8 @@ def nobody() -> bytes:
 
 @pytest.fixture(scope="module")
 def slow() -> bytes:
-    """Return a picture that takes a few tenths of a second."""
-    return golden_media.png(np.tile(golden_media.face_picture(), (8, 8, 1)))
+    """Return a picture that takes about a second."""
+    return golden_media.png(np.tile(golden_media.face_picture(), (16, 16, 1)))
 
 
 @pytest.fixture
@@ -53,6 +55,16 @@ def processes(repository: Path) -> Iterator[FaceProcesses]:
 def pid(processes: FaceProcesses) -> int:
     """Return the id of the first one."""
     return processes._all[0].pid
+
+
+def stop(pid: int) -> None:
+    """Return when a process stands still: asleep in a wait, it would take a job yet."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def wait_until_taken(processes: FaceProcesses) -> None:
@@ -106,15 +118,15 @@ def test_a_crash_is_asked_again_one_by_one(processes: FaceProcesses, slow: bytes
 def test_a_picture_is_lost_that_crashes_twice(
     processes: FaceProcesses, face: bytes, slow: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer, killed = _Job.answer, []
+    killed = []
 
-    def dying(job: _Job, tend: Callable[[], None]) -> list[Faces | InputError]:
+    def arrives(job: _Job) -> bool:
         wait_until_taken(processes)
         killed.append(pid(processes))
         os.kill(pid(processes), signal.SIGKILL)
-        return answer(job, tend)
+        return True
 
-    monkeypatch.setattr(_Job, "answer", dying)
+    monkeypatch.setattr(_Job, "arrives", arrives)
     (lost,) = processes.analyze([slow])
     assert isinstance(lost, InputError)
     assert (lost.reason, lost.message) == ("undecodable", "image: the decoder crashed on it")
@@ -146,31 +158,73 @@ def test_an_answer_that_nobody_took_is_not_the_next_ones(
 
 
 def test_a_process_that_dies_before_it_takes_a_job_costs_nothing(
-    processes: FaceProcesses, face: bytes
+    processes: FaceProcesses, face: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processes.loaded()
+    monkeypatch.setattr(processes, "_alone", None)  # nothing is asked again
     first = pid(processes)
-    os.kill(first, signal.SIGSTOP)
+    stop(first)
     with processes.ahead([face, face]) as found:
         os.kill(first, signal.SIGKILL)
         assert [len(answer) for answer in found()] == [1, 1]  # type: ignore[arg-type]
     assert pid(processes) != first
 
 
-def test_whoever_is_free_takes_the_next_job(repository: Path, face: bytes, slow: bytes) -> None:
-    processes = FaceProcesses(2, repository, 1, Limits())
-    processes.loaded()
-    os.kill(pid(processes), signal.SIGSTOP)
+@pytest.fixture
+def two(repository: Path) -> Iterator[FaceProcesses]:
+    made = FaceProcesses(2, repository, 1, Limits())
+    made.loaded()
+    yield made
+    made.close()
+
+
+def test_whoever_is_free_takes_the_next_job(two: FaceProcesses, face: bytes) -> None:
+    stop(pid(two))
     for _ in range(5):
-        assert [len(answer) for answer in processes.analyze([face])] == [1]  # type: ignore[arg-type]
-    os.kill(pid(processes), signal.SIGCONT)
-    with processes.ahead([slow]) as long, processes.ahead([face]) as short:
-        assert [len(answer) for answer in short()] == [1]  # type: ignore[arg-type]
-        assert len(long()) == 1
+        assert [len(answer) for answer in two.analyze([face])] == [1]  # type: ignore[arg-type]
+    os.kill(pid(two), signal.SIGCONT)
+
+
+def test_who_died_at_rest_is_started_again_while_others_answer(
+    two: FaceProcesses, nobody: bytes
+) -> None:
+    os.kill(two._all[1].pid, signal.SIGKILL)
+    until_s = time.monotonic() + 60
+    while not two._all[1].alive and time.monotonic() < until_s:
+        assert [len(answer) for answer in two.analyze([nobody])] == [0]  # type: ignore[arg-type]
+    assert all(child.alive for child in two._all)
+
+
+def test_nobody_gets_anothers_answer_while_processes_die(
+    two: FaceProcesses, face: bytes, nobody: bytes
+) -> None:
+    def ask(caller: int) -> set[tuple[int, ...]]:
+        images = [[face], [nobody, face], [nobody, nobody, face]][caller]
+        return {tuple(len(answer) for answer in two.analyze(images)) for _ in range(20)}  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask, caller) for caller in range(3)]
+        os.kill(pid(two), signal.SIGKILL)
+        assert [one.result() for one in asked] == [{(1,)}, {(0, 1)}, {(0, 0, 1)}]
+
+
+def test_where_none_starts_any_more_that_is_said(
+    repository: Path, tmp_path: Path, nobody: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoserve_ensemble.face_process._RESTART_S", 0.0)
+    copy = tmp_path / "repository"
+    for name in NETWORKS:
+        shutil.copytree(repository / name, copy / name)
+    processes = FaceProcesses(1, copy, 1, Limits())
+    processes.loaded()
+    shutil.rmtree(copy)
+    os.kill(pid(processes), signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="do not start"):
+        processes.analyze([nobody])
     processes.close()
 
 
-def test_several_processes_are_taken_in_turn_and_all_close(
+def test_callers_wait_for_their_own_answers_and_all_processes_close(
     repository: Path, face: bytes, nobody: bytes
 ) -> None:
     processes = FaceProcesses(2, repository, 1, Limits())
@@ -182,7 +236,7 @@ def test_several_processes_are_taken_in_turn_and_all_close(
         assert none() == []
     with processes.ahead([nobody]) as one, processes.ahead([face]) as other:
         assert [len(answer) for answer in other()] == [1]  # type: ignore[arg-type]
-        with processes.ahead([face]) as next_one:  # free as soon as it has answered
+        with processes.ahead([face]) as next_one:
             assert [len(answer) for answer in next_one()] == [1]  # type: ignore[arg-type]
         assert [len(answer) for answer in one()] == [0]  # type: ignore[arg-type]
     assert [len(answer) for answer in processes.analyze([face])] == [1]  # type: ignore[arg-type]
@@ -213,14 +267,19 @@ def test_moments_with_pictures_analysed_elsewhere_answer_the_same(
             assert one.to_json() == other.to_json()
 
 
-def test_many_pictures_are_handed_over_in_several_jobs(
-    processes: FaceProcesses, face: bytes, nobody: bytes
+def test_many_pictures_are_handed_over_in_several_jobs_a_few_at_a_time(
+    processes: FaceProcesses, face: bytes, nobody: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("emoserve_ensemble.images._JOB_PICTURES", 2)
     images = [nobody] * 40 + [b"", face]
-    *none, empty, one = processes.analyze(images)
+    before = open_files()
+    with processes.ahead(images) as found:
+        assert open_files() <= before + _JOBS_AHEAD
+        *none, empty, one = found()
     assert [len(each) for each in none] == [0] * 40  # type: ignore[arg-type]
     assert isinstance(empty, InputError)
     assert len(one) == 1  # type: ignore[arg-type]
+    assert open_files() == before
 
 
 def test_a_job_holds_so_many_pictures_or_pixels() -> None:
@@ -250,15 +309,13 @@ def test_a_picture_that_takes_too_much_memory_loses_itself_only(
 def test_a_picture_that_takes_for_ever_is_given_up(
     repository: Path, nobody: bytes, slow: bytes
 ) -> None:
-    processes = FaceProcesses(1, repository, 1, Limits(), stall_s=0.05)
+    processes = FaceProcesses(1, repository, 1, Limits(), stall_s=0.3)
     processes.loaded()
-    (late,) = processes.analyze([slow])
-    assert isinstance(late, InputError)
-    assert late.reason == "timeout"
-    assert "nothing for 0.05 s" in late.message
     first, late, last = processes.analyze([nobody, slow, nobody])
     assert [len(first), len(last)] == [0, 0]  # type: ignore[arg-type]
     assert isinstance(late, InputError)
+    assert late.reason == "timeout"
+    assert "nothing for 0.3 s" in late.message
     processes.close()
 
 

@@ -32,7 +32,7 @@ class Face(PictureStep[bytes, Faces]):
         return [row[0] for row in rows_of(request, "image") or []]
 
     def share(self, member: bytes) -> float:
-        """Count pixels: small pictures gain from a batch of 8, those of 640x480 from one of 2."""
+        """Count pixels: small pictures gain from a batch of 12, those of 640x480 from one of 2."""
         width, height = image_size(member[:_HEADER_BYTES]) or (0, 0)
         return width * height / PIXELS_AT_ONCE
 
