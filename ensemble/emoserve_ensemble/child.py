@@ -81,11 +81,7 @@ class Child:
         Raises:
             ChildError: the child is dead.
         """
-        with self._alive(), memory_file() as file:
-            for piece in data:
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(file, view) :]
+        with self._alive(), memory_file(*data) as file:
             self._send(job, file)
 
     def start_shared(self, job: Mapping[str, object], *data: bytes, room_bytes: int) -> mmap.mmap:
@@ -170,10 +166,14 @@ class Child:
 
 
 @contextlib.contextmanager
-def memory_file() -> Iterator[int]:
-    """Give the number of an empty file in memory, for the block."""
+def memory_file(*data: bytes | memoryview) -> Iterator[int]:
+    """Give the number of a file in memory that holds the data, for the block."""
     file = os.memfd_create("emoserve", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
+        for piece in data:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(file, view) :]
         yield file
     finally:
         os.close(file)

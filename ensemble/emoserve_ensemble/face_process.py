@@ -9,8 +9,8 @@ the process that took the job dies, and only then.
 """
 
 import contextlib
+import itertools
 import json
-import os
 import select
 import socket
 import threading
@@ -18,9 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
-from types import TracebackType
 
 from emoserve_ensemble.child import LOOK_S, Child, memory_file
 from emoserve_ensemble.errors import InputError
@@ -51,7 +49,8 @@ class FaceProcesses:
         self, count: int, repository: Path, threads: int, limits: Limits, stall_s: float = STALL_S
     ) -> None:
         self._jobs, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._arguments = (str(repository), str(threads), str(START_S), str(stall_s))
+        given = json.dumps(asdict(limits))
+        self._arguments = (str(repository), str(threads), given, str(START_S), str(stall_s))
         self._limits, self._stall_s = limits, stall_s
         self._lock = threading.Lock()
         self._all = [self._started() for _ in range(count)]
@@ -85,8 +84,8 @@ class FaceProcesses:
             handed: deque[_Job] = deque()
 
             def hand_over(count: int) -> None:
-                for group in islice(waiting, count):
-                    handed.append(stack.enter_context(_Job(group, self._jobs, self._limits)))
+                for group in itertools.islice(waiting, count):
+                    handed.append(stack.enter_context(contextlib.closing(_Job(group, self._jobs))))
 
             def answers() -> list[Faces | InputError]:
                 done = []
@@ -94,7 +93,9 @@ class FaceProcesses:
                     job = handed.popleft()
                     done.append((job.images, self._answer(job)))
                     hand_over(1)
-                analyzed = iter([item for each in done for item in self._whole(*each)])
+                # Of those that a process died on each picture alone: which was it, or was it any?
+                whole = [map(self._alone, lost) if got is None else got for lost, got in done]
+                analyzed = itertools.chain.from_iterable(whole)
                 return [next(analyzed) if isinstance(each, Picture) else each for each in pictures]
 
             hand_over(_JOBS_AHEAD * len(self._all))
@@ -120,16 +121,8 @@ class FaceProcesses:
         self._fruitless = 0
         return answer
 
-    def _whole(
-        self, images: Sequence[bytes], answer: list[Faces | InputError] | None
-    ) -> list[Faces | InputError]:
-        """Return an answer, or where a process died on the pictures that to each alone."""
-        if answer is not None:
-            return answer
-        return [self._alone(image) for image in images]  # which was it, or was it any?
-
     def _alone(self, image: bytes) -> Faces | InputError:
-        with _Job([image], self._jobs, self._limits) as job:
+        with contextlib.closing(_Job([image], self._jobs)) as job:
             answer = self._answer(job)
             if answer is not None:
                 return answer[0]
@@ -166,17 +159,15 @@ class _Job:
         handed_s: when, by the monotonic clock.
     """
 
-    def __init__(self, images: Sequence[bytes], to: socket.socket, limits: Limits) -> None:
+    def __init__(self, images: Sequence[bytes], to: socket.socket) -> None:
         self.images = images
         self.handed_s = time.monotonic()
-        job = {"limits": asdict(limits), "images": [len(image) for image in images]}
+        sizes = json.dumps([len(image) for image in images]).encode()
         with contextlib.ExitStack() as stack:
             self._caller, theirs = socket.socketpair()
-            stack.callback(self._caller.close)
-            with theirs, memory_file() as file:
-                with os.fdopen(file, "wb", closefd=False) as target:
-                    target.writelines(images)
-                socket.send_fds(to, [json.dumps(job).encode()], [file, theirs.fileno()])
+            stack.callback(self.close)
+            with theirs, memory_file(*images) as file:
+                socket.send_fds(to, [sizes], [file, theirs.fileno()])
             stack.pop_all()
 
     def arrives(self) -> bool:
@@ -198,15 +189,8 @@ class _Job:
             raise RuntimeError(header["message"])
         return unpacked(header["pictures"], bytes(numbers))
 
-    def __enter__(self) -> "_Job":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the answer; a process that has not begun with it will not."""
         self._caller.close()
 
 

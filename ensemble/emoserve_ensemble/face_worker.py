@@ -1,6 +1,6 @@
 """A child of `FaceProcesses`: analyses pictures in a process that may die without harm.
 
-python -m emoserve_ensemble.face_worker SOCKET JOBS REPOSITORY THREADS START_S STALL_S
+python -m emoserve_ensemble.face_worker SOCKET JOBS REPOSITORY THREADS LIMITS START_S STALL_S
 """
 
 import contextlib
@@ -17,12 +17,11 @@ from typing import Any
 import cv2
 
 from emoserve_ensemble.child import JOB_BYTES, confine
-from emoserve_ensemble.decoder import LocalDecoder
 from emoserve_ensemble.errors import InputError
 from emoserve_ensemble.face import analyze_images
 from emoserve_ensemble.faces import NETWORKS, Faces, packed
 from emoserve_ensemble.limits import Limits
-from emoserve_ensemble.networks import LocalNetworks, Networks
+from emoserve_ensemble.networks import LocalNetworks
 from emoserve_ensemble.tools import Tools
 from emoserve_ensemble.wire import send
 
@@ -32,7 +31,7 @@ _NICE = 5  # those who bring the next pictures need little, but at once
 
 def main(argv: list[str]) -> int:
     """Load the networks, say so, and take jobs until the parent closes their socket."""
-    number, jobs, repository, threads, start_s, stall_s = argv
+    number, jobs, repository, threads, limits, start_s, stall_s = argv
     # The kernel ends a process that hangs, wherever that is: no handler would get its turn.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
@@ -45,7 +44,8 @@ def main(argv: list[str]) -> int:
         networks.check()
     with socket.socket(fileno=int(number)) as parent:
         send(parent, {"kind": "ready", "versions": dict(networks.versions)})
-        _work(socket.socket(fileno=int(jobs)), networks, float(stall_s))
+        tools = Tools(networks, limits=Limits(**json.loads(limits)))
+        _work(socket.socket(fileno=int(jobs)), tools, float(stall_s))
     return 0
 
 
@@ -59,7 +59,7 @@ def _for_at_most(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _work(jobs: socket.socket, networks: Networks, stall_s: float) -> None:
+def _work(jobs: socket.socket, tools: Tools, stall_s: float) -> None:
     while True:
         message, files, _, _ = socket.recv_fds(jobs, JOB_BYTES, 2)
         if not message:
@@ -69,10 +69,9 @@ def _work(jobs: socket.socket, networks: Networks, stall_s: float) -> None:
             if _gone(caller):
                 continue
             with _for_at_most(stall_s):
-                job = json.loads(message)
                 data.seek(0)
-                images = [data.read(size_bytes) for size_bytes in job["images"]]
-                answer = _answer(images, _tools(networks, job["limits"]))
+                images = [data.read(size_bytes) for size_bytes in json.loads(message)]
+                answer = _answer(images, tools)
             with contextlib.suppress(OSError):  # the caller did not wait
                 send(caller, *answer)
 
@@ -82,10 +81,6 @@ def _gone(caller: socket.socket) -> bool:
         return not caller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:  # it says nothing, but it is there
         return False
-
-
-def _tools(networks: Networks, limits: dict[str, Any]) -> Tools:
-    return Tools(networks, decoder=LocalDecoder(), limits=Limits(**limits))
 
 
 def _answer(images: Sequence[bytes], tools: Tools) -> tuple[dict[str, Any], bytes]:
