@@ -4,13 +4,24 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from emoserve_export.conversion import Converted, convert
-from emoserve_export.declaration import Labels, Network, Preprocessing, Serving, Tensor, axes
+from emoserve_export.declaration import (
+    Evaluation,
+    Labels,
+    Network,
+    Preprocessing,
+    Serving,
+    Tensor,
+    axes,
+)
+from emoserve_export.samples import Samples
+from emoserve_export.sessions import open_session
 from emoserve_export.weights.source import Checkpoint
 
 Declare = Callable[..., Network]
@@ -74,6 +85,17 @@ def tiny(weights: Path) -> Network:
 def converted(tiny: Network) -> Converted:
     """`Tiny` as a graph."""
     return convert(tiny)
+
+
+@pytest.fixture(scope="session")
+def samples(converted: Converted) -> Samples:
+    """Items whose label is what the network says, so that its accuracy is 1."""
+    rng = np.random.default_rng(3)
+    pictures = rng.uniform(0, 1, (400, 1, 8, 8)).astype(np.float32) ** 2
+    answer = open_session(converted.model).run({"picture": pictures})
+    target = answer["emotion"].argmax(1)
+    evaluation = Evaluation({"picture": pictures[:200]}, target[:200], "emotion")
+    return Samples({"picture": pictures[200:]}, evaluation)
 
 
 @pytest.fixture

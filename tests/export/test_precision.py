@@ -8,16 +8,13 @@ import onnx
 import pytest
 import torch
 from onnx import ModelProto, numpy_helper
-from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
 
 from emoserve_ensemble.networks import LocalNetworks
 from emoserve_ensemble.runtimes import Runtime, read_runtime
-from emoserve_export import cli
 from emoserve_export.conversion import Converted, convert
 from emoserve_export.declaration import (
-    PRECISIONS,
     Budget,
     Evaluation,
     Network,
@@ -33,23 +30,10 @@ from emoserve_export.samples import Samples, network_samples, task_metric
 from emoserve_export.sensitivity import divergence
 from emoserve_export.sensitivity import wanted as agreement_wanted
 from emoserve_export.sessions import open_session
-from emoserve_export.tune import Trial, fastest, tune
-from emoserve_export.tune_report import plot_trials, trials_table
 from emoserve_export.variants import compared, in_precision
 from emoserve_export.weights.source import Checkpoint
 
 from .conftest import Declare
-
-
-@pytest.fixture(scope="module")
-def samples(converted: Converted) -> Samples:
-    """Items whose label is what the network says, so that its accuracy is 1."""
-    rng = np.random.default_rng(3)
-    pictures = rng.uniform(0, 1, (400, 1, 8, 8)).astype(np.float32) ** 2
-    answer = open_session(converted.model).run({"picture": pictures})
-    target = answer["emotion"].argmax(1)
-    evaluation = Evaluation({"picture": pictures[:200]}, target[:200], "emotion")
-    return Samples({"picture": pictures[200:]}, evaluation)
 
 
 def operators(model: ModelProto) -> set[str]:
@@ -220,57 +204,6 @@ def test_a_lost_point_of_the_task_metric_is_refused(converted: Converted, sample
         compared(strict, made, "fp16", samples)
 
 
-def test_tuning_knows_speed_and_accuracy_of_every_candidate(
-    converted: Converted, samples: Samples, tmp_path: Path
-) -> None:
-    pytest.importorskip("openvino")
-    trials = tune(converted, samples)
-    assert tuple(trial.precision for trial in trials) == PRECISIONS
-    base = trials[0]
-    assert base.metric == 1.0
-    assert base.speed == {1: 1.0, 8: 1.0}
-    assert base.problem == ""
-    assert all(trial.metric is not None and trial.score > 0 for trial in trials)
-    assert trials[2].size_bytes < base.size_bytes * 2
-    console = Console(width=140)
-    with console.capture() as shown:
-        console.print(trials_table("tiny_net", trials))
-    assert "int8_static" in shown.get()
-    assert "published" in shown.get()
-    plot_trials("tiny_net", trials, tmp_path / "plots" / "tiny_net.png")
-    assert (tmp_path / "plots" / "tiny_net.png").read_bytes()[1:4] == b"PNG"
-
-
-def test_what_a_step_would_not_load_is_not_published(
-    converted: Converted, samples: Samples, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("openvino")
-    monkeypatch.setattr("emoserve_ensemble.networks.LEAST_COSINE", 1.1)
-    problems = {trial.precision: trial.problem for trial in tune(converted, samples)}
-    refused = "a step would not load it: emotion, embedding of its golden request"
-    assert problems["openvino_int8"] == problems["openvino_bf16"] == refused
-    assert problems["fp32"] == problems["int8_dynamic"] == ""
-
-
-def trial(name: str, speed: float, problem: str = "") -> Trial:
-    return Trial(name, speed={1: speed, 8: speed}, problem=problem)  # type: ignore[arg-type]
-
-
-def test_the_fastest_inside_the_budget_wins() -> None:
-    base = trial("fp32", 1.0)
-    assert fastest([base, trial("fp16", 1.5), trial("int8_static", 2.0)]).precision == "int8_static"
-    refused = trial("int8_static", 2.0, "cosine 0.5 below 0.9")
-    assert fastest([base, trial("fp16", 1.5), refused]).precision == "fp16"
-    assert fastest([base, trial("fp16", 1.02), refused]).precision == "fp32"
-
-
-def test_openvino_is_taken_where_it_is_worth_another_package() -> None:
-    base, plain = trial("fp32", 1.0), trial("int8_static", 2.0)
-    assert fastest([base, plain, trial("openvino_int8", 2.2)]).precision == "openvino_int8"
-    assert fastest([base, plain, trial("openvino_int8", 2.05)]).precision == "int8_static"
-    assert fastest([base, trial("openvino_bf16", 1.06)]).precision == "openvino_bf16"
-
-
 def test_what_was_published_in_fewer_bits_stays_so(
     tiny: Network, samples: Samples, tmp_path: Path
 ) -> None:
@@ -375,27 +308,3 @@ def test_task_metrics(metric: str, expected: float) -> None:
     target, predicted = np.asarray([0, 0, 0, 1, 1, 2]), np.asarray([0, 0, 1, 1, 0, 2])
     evaluation = Evaluation({}, target, "emotion", metric)  # type: ignore[arg-type]
     assert task_metric(evaluation, predicted) == pytest.approx(expected, abs=1e-4)
-
-
-def test_without_samples_tuning_says_what_it_could_not_try(
-    tiny: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    trials = tune(convert(tiny), None)
-    assert "needs real data" in trials[3].problem
-    assert trials[0].metric is None
-    console = Console(width=200)
-    with console.capture() as shown:
-        console.print(trials_table("tiny_net", trials))
-    assert "pip install 'emoserve[openvino]'" in shown.get()
-
-
-def test_the_command_shows_what_was_tried(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--repository", str(tmp_path / "repo"), "--tune", "--plots", str(tmp_path / "plots")]
-    assert cli.main([*options, "face_rnet"]) == 0
-    shown = capsys.readouterr().out
-    assert "face_rnet: precisions on this machine" in shown
-    assert "int8_dynamic" in shown
-    assert (tmp_path / "plots" / "face_rnet.png").is_file()
